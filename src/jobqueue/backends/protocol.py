@@ -1,0 +1,432 @@
+"""The seam: what a queue and a worker ask of storage.
+
+A backend is a set of atomic, idempotent state transitions, not a key-value store. Policy (which retry, when a job is
+poisoned, what an exception means) is decided above and handed down; atomicity lives below. Three rules hold for every
+method unless its docstring says otherwise:
+
+* time is the backend's own (the server's clock, or a virtual clock it was given), never the caller's;
+* a call that raises :class:`~jobqueue.errors.BackendUnavailable` may or may not have taken effect, and may be repeated;
+* the cost is O(log n) in the jobs of the queue for each job touched, never O(backlog).
+
+``jobqueue.testing.BackendContract`` is this text as a test suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from jobqueue.model.events import Event
+from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
+from jobqueue.model.record import JobRecord, JobState
+
+MAX_BATCH = 1000
+"""The most jobs that one call may touch; callers split what is larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A job to be written. Already validated: a backend checks nothing but whether the id is taken.
+
+    At most one of ``delay_ms`` (from the backend's now) and ``run_at_ms`` (absolute) is set.
+    """
+
+    id: str
+    type: str
+    data: bytes
+    priority: int = 3
+    options: bytes = b""
+    delay_ms: int = 0
+    run_at_ms: int | None = None
+    expires_in_ms: int | None = None
+    lifo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """What became of one :class:`NewRecord`: the job as it stands, and whether this call made it."""
+
+    record: JobRecord
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """An outcome handed in under a token, with the log lines (JSON) of the attempt that were not yet written."""
+
+    job_id: str
+    token: int
+    outcome: Outcome
+    logs: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Settle finished jobs and claim new ones in one step.
+
+    ``caller`` and ``sequence`` make the whole call repeatable: the backend remembers the last sequence of each caller
+    with its reply, so that a repeat settles nothing twice and returns the *same* leases instead of orphaning them. A
+    caller has one exchange under way at a time and raises ``sequence`` by one for each new one.
+    """
+
+    worker: str
+    caller: str
+    sequence: int
+    settlements: Sequence[Settlement] = ()
+    claim: int = 0
+    lease_ms: int = 15_000
+    repeated: bool = False
+
+
+@dataclass(slots=True)
+class Page:
+    """The answer to an exchange.
+
+    ``leases`` are the claimed jobs, active and with their tokens. ``refused`` are the ids whose settlement came under an
+    outdated token: their results were not taken. ``look_again_ms`` is when there may next be something to claim without
+    anyone enqueueing (a delayed job falls due, a hold ends), None if nothing is in sight. ``more`` says that jobs are
+    left waiting. ``outbox`` says that :meth:`Backend.deliver` has something to do.
+    """
+
+    leases: list[JobRecord]
+    refused: frozenset[str]
+    now_ms: int
+    look_again_ms: int | None = None
+    more: bool = False
+    paused: bool = False
+    outbox: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What came of extending leases: ids that are no longer this worker's, and cancel requests (id to reason)."""
+
+    lost: frozenset[str] = frozenset()
+    cancels: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Something another process wants of this worker: to cancel the job it runs."""
+
+    job_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A live worker's lane on one queue, as the registry of workers shows it. ``last_seen_ms`` is the backend's."""
+
+    worker: str
+    host: str
+    pid: int
+    slots: int
+    busy: int
+    started_ms: int
+    name: str = ""
+    last_seen_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """One bounded background round: expired leases, jobs expired in the queue, retention by age, gone workers.
+
+    A job whose lease has expired goes back to waiting with one stall more, or fails (error type ``WorkerLost``) when it
+    would exceed ``max_stalls``. ``keep`` and ``dead_letter`` are for the jobs that this round fails.
+    """
+
+    max_stalls: int = 3
+    keep: Retention = KEEP_ALL
+    dead_letter: str | None = None
+    presence: Presence | None = None
+    presence_ms: int = 20_000
+    limit: int = MAX_BATCH
+
+
+@dataclass(frozen=True, slots=True)
+class UpkeepReport:
+    """What a round did. ``more`` says that it hit its limit and should be repeated at once."""
+
+    recovered: tuple[str, ...] = ()
+    poisoned: tuple[str, ...] = ()
+    expired: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
+    removed: int = 0
+    more: bool = False
+    outbox: bool = False
+
+
+# Amendments: what a person or a producer may do to one job.
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """failed, cancelled, completed → waiting (end of its priority), with fresh attempts and stalls.
+
+    ``data`` replaces the payload where given. ``finished_ms``: only if the job finished at just that time.
+    """
+
+    data: bytes | None = None
+    finished_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """delayed → waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """blocked, delayed, waiting → cancelled at once. active: the worker is ordered to cancel; still active on return."""
+
+    reason: str = ""
+    keep: Retention = KEEP_ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Forget the job and its logs, whatever its state but active."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reprioritize:
+    """Change the priority of an unfinished job; a waiting one goes to the end of its new priority."""
+
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reschedule:
+    """delayed, waiting → delayed until the new time. Just one of the two is set."""
+
+    delay_ms: int | None = None
+    run_at_ms: int | None = None
+
+
+Amendment = Retry | Promote | Cancel | Remove | Reprioritize | Reschedule
+
+
+# Notes: what a running job may write about itself, under its token.
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The job's progress: any JSON value."""
+
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """State that the next attempt can read: any JSON value."""
+
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogLines:
+    """Lines (JSON objects) to append to the job's logs; the newest :data:`LOG_LINES_KEPT` are kept."""
+
+    lines: tuple[bytes, ...]
+
+
+LOG_LINES_KEPT = 1000
+
+Note = Progress | Checkpoint | LogLines
+
+
+# Commands: what a person may do to a whole queue.
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is claimed until resumed; running jobs go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Undo a pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Drop every waiting job, and every delayed one too if asked."""
+
+    delayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """Forget jobs of one state (not active) that entered it more than ``older_than_ms`` ago, oldest first."""
+
+    state: JobState
+    older_than_ms: int = 0
+    limit: int = MAX_BATCH
+
+
+@dataclass(frozen=True, slots=True)
+class RetryFailed:
+    """Retry failed jobs, oldest first."""
+
+    limit: int = MAX_BATCH
+
+
+@dataclass(frozen=True, slots=True)
+class Obliterate:
+    """Forget the queue: afterwards no key of it is left.
+
+    Raises InvalidState while jobs are active, unless ``force``; then their workers find their leases lost.
+    """
+
+    force: bool = False
+
+
+Command = Pause | Resume | Purge | Clean | RetryFailed | Obliterate
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The queue at one moment: the number of jobs in each state, the age of the oldest waiting job in ms (None if none
+    waits), and whether it is paused."""
+
+    counts: dict[JobState, int]
+    oldest_ms: int | None = None
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events in order, and the cursor to go on from (also when there were none)."""
+
+    events: tuple[Event, ...]
+    cursor: str
+
+
+class Backend(Protocol):
+    """See the module's docstring; every queue name has been checked by the caller."""
+
+    async def open(self) -> None:
+        """Make ready and reach the storage once.
+
+        Raises BackendUnavailable, AccessDenied or ConfigurationError. Repeating it does nothing.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of every connection. Repeating it does nothing; any later call raises BackendClosed."""
+        ...
+
+    def detached(self) -> Backend | None:
+        """A handle on the same storage for the event loop of another thread (to keep leases while this loop is blocked);
+        to be opened and closed there. None where the storage lives in this very loop."""
+        ...
+
+    async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
+        """Write all of ``jobs`` (at most MAX_BATCH), or none.
+
+        A job with ``delay_ms`` or a future ``run_at_ms`` is delayed, any other waits at the end of its priority, or at
+        its front with ``lifo``. An id that exists, in any state, is left as it is, and the job as it stands is returned
+        with ``created`` False; so too for an id that stands twice in ``jobs``. Answers are in input order.
+        Raises BackendFull with nothing written. A repeat after a lost reply adds nothing, even if the job has run and
+        is gone by then.
+        """
+        ...
+
+    async def exchange(self, queue: str, request: Exchange) -> Page:
+        """Take in settlements, move due jobs to waiting, claim up to ``claim`` waiting jobs by priority and age.
+
+        Each claimed job becomes active under a new token, larger than any before it in this queue, until
+        ``lease_ms`` from now. Waiting jobs that have expired are failed on the way instead of claimed. Nothing is claimed
+        while the queue is paused or held. Works on a full server.
+        """
+        ...
+
+    async def extend(
+        self, queue: str, worker: str, leases: Sequence[tuple[str, int]], lease_ms: int
+    ) -> Extension:
+        """Move the deadlines of ``leases`` (job id and token) to ``lease_ms`` from now; a lease that was lost stays lost."""
+        ...
+
+    async def upkeep(self, queue: str, request: Upkeep) -> UpkeepReport:
+        """Do one bounded round of background work; any number of workers may do it at the same time."""
+        ...
+
+    async def deliver(self, queue: str) -> int:
+        """Hand the queue's outbox (a bounded part of it) to the queues it is meant for; returns how many effects.
+
+        At least once, and idempotent by job id.
+        """
+        ...
+
+    async def wait(self, queue: str, seconds: float) -> bool:
+        """Return True as soon as there may be something to claim, False after about ``seconds`` of real time.
+
+        One waiting worker is woken for a new job, not all; it must answer with an exchange, which wakes the next one
+        if jobs are left. Safe to cancel.
+        """
+        ...
+
+    async def orders(self, queue: str, worker: str, seconds: float) -> list[Order]:
+        """What others want of this worker, as soon as there is something; empty after about ``seconds`` of real time.
+
+        Safe to cancel.
+        """
+        ...
+
+    async def leave(self, queue: str, worker: str) -> None:
+        """Forget this worker: its presence, its orders and its callers' last exchanges. Its leases stay as they are."""
+        ...
+
+    async def annotate(self, queue: str, job_id: str, token: int, note: Note) -> bool:
+        """Write a note of a running job; False, and nothing written, if the lease is lost."""
+        ...
+
+    async def amend(self, queue: str, job_id: str, amendment: Amendment) -> JobState:
+        """Change one job; returns the state it is in afterwards (for Remove: the one it was in).
+
+        Raises JobNotFound, or InvalidState where the amendment's docstring does not name the job's state.
+        """
+        ...
+
+    async def control(self, queue: str, command: Command) -> list[str]:
+        """Carry out ``command``; returns the ids of the jobs it changed or forgot.
+
+        Works in batches of MAX_BATCH, so that a server is never held up for long: another client may see it half done.
+        """
+        ...
+
+    async def get(self, queue: str, job_id: str) -> JobRecord | None:
+        """The job as it stands."""
+        ...
+
+    async def find(
+        self, queue: str, state: JobState, *, limit: int = 100, offset: int = 0, newest: bool = False
+    ) -> list[JobRecord]:
+        """Jobs of one state: waiting ones in the order they will be claimed, delayed ones by due time, active ones by
+        deadline, finished ones by when they finished. ``newest`` turns the order round."""
+        ...
+
+    async def status(self, queue: str) -> Status:
+        """Counts, age and pause in one consistent look; O(1) in the backlog."""
+        ...
+
+    async def logs(self, queue: str, job_id: str) -> list[bytes]:
+        """The job's log lines (JSON), oldest first."""
+        ...
+
+    async def events(self, queue: str, after: str | None, seconds: float) -> EventPage:
+        """Events after the cursor ``after``, waiting up to about ``seconds`` of real time for the first one.
+
+        ``after=None`` means from now on: it returns at once, with no events and the present cursor. ``"0"`` means from
+        the oldest kept. Safe to cancel.
+        """
+        ...
+
+    async def queues(self) -> list[str]:
+        """The names of all queues that were ever enqueued to or worked on and not obliterated, sorted."""
+        ...
+
+    async def workers(self, queue: str) -> list[Presence]:
+        """The lanes that are alive on this queue."""
+        ...

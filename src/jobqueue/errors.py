@@ -1,0 +1,180 @@
+"""Everything this library raises, as one tree.
+
+    JobQueueError
+    ├── ConfigurationError            a URL, setting or environment that cannot work
+    │   └── MissingExtra              an optional package is not installed
+    ├── InvalidInput (ValueError)     refused in the caller's stack, nothing written
+    │   ├── InvalidName               a queue, type, job id, tag or namespace
+    │   ├── InvalidOption             priority, delay, retry, timeout …
+    │   ├── InvalidData               not JSON, or not what the job type's model asks for
+    │   └── PayloadTooLarge           over the size limit
+    ├── RegistrationError             a processor or job type declared twice or at odds
+    ├── BackendError                  the storage below
+    │   ├── BackendUnavailable        not reachable within the deadline
+    │   ├── BackendFull               no memory left; nothing was written
+    │   ├── AccessDenied              wrong password, or a command or key not permitted
+    │   └── BackendClosed             used after close()
+    ├── JobNotFound (LookupError)     no job of that id in the queue
+    ├── InvalidState                  the job is in a state that does not allow the operation
+    ├── LeaseLost                     the job is no longer this worker's
+    ├── JobFailed                     job.result(): the job failed for good
+    ├── JobCancelled                  job.result(): the job was cancelled
+    ├── JobTimeout                    an attempt ran longer than its timeout
+    └── JobSignal                     raised by a processor to say what should happen next
+        ├── Unrecoverable             fail now, whatever attempts are left
+        ├── Snooze                    run again later, without spending an attempt
+        └── RateLimited               stop the queue for a time, without spending an attempt
+
+The first line of a class's docstring is its message where none is given, so that no error is ever
+raised blank (an idea of procrastinate's).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+
+class JobQueueError(Exception):
+    """Something went wrong in jobqueue."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or type(self).__name__).partition("\n")[0])
+
+
+class ConfigurationError(JobQueueError):
+    """The configuration cannot work."""
+
+
+class MissingExtra(ConfigurationError):
+    """An optional package is needed for this; install the extra that brings it."""
+
+
+class InvalidInput(JobQueueError, ValueError):
+    """The input was refused; nothing was written."""
+
+
+class InvalidName(InvalidInput):
+    """The name has characters outside the allowed set."""
+
+
+class InvalidOption(InvalidInput):
+    """An option has a value that cannot be used."""
+
+
+class InvalidData(InvalidInput):
+    """The job's data is not what its type asks for.
+
+    ``errors`` holds pydantic's error list (without the offending input), or is empty where the data is not
+    JSON at all.
+    """
+
+    def __init__(
+        self, message: str | None = None, *, errors: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        super().__init__(message)
+        self.errors: list[dict[str, Any]] = list(errors)
+
+
+class PayloadTooLarge(InvalidInput):
+    """The job's data is larger than the limit; store it elsewhere and enqueue a reference."""
+
+
+class RegistrationError(JobQueueError):
+    """The processor or job type is declared twice, or at odds with an earlier declaration."""
+
+
+class BackendError(JobQueueError):
+    """The backend could not do what was asked."""
+
+
+class BackendUnavailable(BackendError):
+    """The backend could not be reached within the deadline."""
+
+
+class BackendFull(BackendError):
+    """The backend has no memory left; nothing was written."""
+
+
+class AccessDenied(BackendError):
+    """The server refused the credentials, or the user lacks a permission."""
+
+
+class BackendClosed(BackendError):
+    """The backend is closed; open a new one with connect()."""
+
+
+class JobNotFound(JobQueueError, LookupError):
+    """There is no job of that id in the queue."""
+
+
+class InvalidState(JobQueueError):
+    """The job is in a state that does not allow the operation."""
+
+
+class LeaseLost(JobQueueError):
+    """The job is no longer this worker's; its result was refused."""
+
+
+class JobFailed(JobQueueError):
+    """The job failed for good.
+
+    ``error_type``, ``error_message`` and ``traceback`` say why, as far as they were kept.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        error_type: str = "",
+        error_message: str = "",
+        traceback: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.error_message = error_message
+        self.traceback = traceback
+
+
+class JobCancelled(JobQueueError):
+    """The job was cancelled."""
+
+    def __init__(self, message: str | None = None, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class JobTimeout(JobQueueError):
+    """The attempt ran longer than its timeout."""
+
+
+class JobSignal(JobQueueError):
+    """Raised by a processor to say what should happen next."""
+
+
+class Unrecoverable(JobSignal):
+    """The processor says that no retry can help."""
+
+
+class Snooze(JobSignal):
+    """The processor asks to be run again later.
+
+    ``after`` is in seconds (or a ``timedelta``). No attempt is spent.
+    """
+
+    def __init__(self, after: float | timedelta, message: str | None = None) -> None:
+        super().__init__(message)
+        self.after: float = after.total_seconds() if isinstance(after, timedelta) else float(after)
+
+
+class RateLimited(JobSignal):
+    """The processor was told to slow down.
+
+    ``after`` is in seconds (or a ``timedelta``). The whole queue claims nothing for that time; the job goes back
+    to the front of its priority and no attempt is spent.
+    """
+
+    def __init__(self, after: float | timedelta, message: str | None = None) -> None:
+        super().__init__(message)
+        self.after: float = after.total_seconds() if isinstance(after, timedelta) else float(after)

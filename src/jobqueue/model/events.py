@@ -1,0 +1,58 @@
+"""What can be told about a job while it lives, for ``queue.events()`` and everyone who waits for a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class EventType(StrEnum):
+    """Every kind of event. The values are wire format: they may grow, never change."""
+
+    ENQUEUED = "enqueued"
+    DUPLICATE = "duplicate"
+    STARTED = "started"
+    COMPLETED = "completed"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    RELEASED = "released"
+    RECOVERED = "recovered"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
+    PROMOTED = "promoted"
+    RESCHEDULED = "rescheduled"
+    REPRIORITIZED = "reprioritized"
+    REMOVED = "removed"
+    PROGRESS = "progress"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    PURGED = "purged"
+    CLEANED = "cleaned"
+
+
+FINISHING = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened in a queue.
+
+    ``id`` is opaque and rises; hand it to ``queue.events(after=...)`` to go on from there. ``job_id`` is empty for events
+    of the whole queue. ``detail`` is short text or JSON: the result of a completed job (if it is under
+    :data:`RESULT_IN_EVENT` bytes), the error's type for a failed one, the delay in ms for a retry, the progress value,
+    the reason of a cancel, the number of jobs purged or cleaned.
+    """
+
+    id: str
+    type: EventType
+    job_id: str
+    at_ms: int
+    detail: str = ""
+
+
+RESULT_IN_EVENT = 4096
+"""Bytes of a result up to which it travels in the event itself; larger ones are read from the job."""
+
+EVENTS_KEPT = 10_000
+"""About how many events a queue keeps."""
