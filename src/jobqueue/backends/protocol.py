@@ -67,7 +67,8 @@ class Exchange:
 
     ``caller`` and ``sequence`` make the whole call repeatable: the backend remembers the last sequence of each caller
     with its reply, so that a repeat settles nothing twice and returns the *same* leases instead of orphaning them. A
-    caller has one exchange under way at a time and raises ``sequence`` by one for each new one.
+    caller has one exchange under way at a time and raises ``sequence`` by one for each new one. ``dead_letter`` names the
+    queue that gets a letter for jobs found expired on the way.
     """
 
     worker: str
@@ -77,6 +78,7 @@ class Exchange:
     claim: int = 0
     lease_ms: int = 15_000
     repeated: bool = False
+    dead_letter: str | None = None
 
 
 @dataclass(slots=True)

@@ -1,0 +1,241 @@
+"""The memory backend: jobs live as long as this process does.
+
+It is the reference model of the seam: every move is checked against the table of the model, and it keeps to the given
+clock alone, so that under a virtual clock it is deterministic. It belongs to one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from jobqueue.backends.memory.amending import amend
+from jobqueue.backends.memory.controlling import control
+from jobqueue.backends.memory.enqueueing import enqueue
+from jobqueue.backends.memory.exchanging import exchange
+from jobqueue.backends.memory.room import Room
+from jobqueue.backends.memory.rounds import keep_up
+from jobqueue.backends.memory.shelf import Shelf, copied
+from jobqueue.backends.protocol import (
+    Amendment,
+    Backend,
+    Checkpoint,
+    Command,
+    Enqueued,
+    EventPage,
+    Exchange,
+    Extension,
+    LogLines,
+    NewRecord,
+    Note,
+    Obliterate,
+    Order,
+    Page,
+    Presence,
+    Progress,
+    Status,
+    Upkeep,
+    UpkeepReport,
+)
+from jobqueue.clock import SYSTEM_CLOCK, Clock
+from jobqueue.errors import BackendClosed
+from jobqueue.model.events import EventType
+from jobqueue.model.letter import letter_for
+from jobqueue.model.record import JobRecord, JobState
+
+_DELIVERED_AT_ONCE = 100
+
+
+class MemoryBackend:
+    """Jobs in this process's memory.
+
+    At most ``max_jobs`` jobs are held, over all queues and states. When that is not enough, ``when_full="refuse"`` raises
+    BackendFull from enqueue with nothing written, and ``"drop"`` makes room by dropping the oldest waiting jobs, calling
+    ``on_drop(queue, record)`` for each. Looking into the middle of a large backlog (``find``) costs time in proportion to
+    it; everything that a worker or a producer does costs O(log n) at the most.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        max_jobs: int = 1_000_000,
+        when_full: Literal["refuse", "drop"] = "refuse",
+        on_drop: Callable[[str, JobRecord], None] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._shelves: dict[str, Shelf] = {}
+        self._known: set[str] = set()
+        self._room = Room(self._shelves, max_jobs=max_jobs, when_full=when_full, on_drop=on_drop)
+        self._closed = False
+
+    async def open(self) -> None:
+        self._closed = False
+
+    async def close(self) -> None:
+        self._closed = True
+        for shelf in self._shelves.values():
+            shelf.close()
+
+    def detached(self) -> Backend | None:
+        return None
+
+    async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
+        shelf = await self._step(queue)
+        if not jobs:
+            return []
+        self._known.add(queue)
+        return enqueue(shelf, jobs, self._room, self._clock.now_ms())
+
+    async def exchange(self, queue: str, request: Exchange) -> Page:
+        shelf = await self._step(queue)
+        return exchange(shelf, request, self._clock.now_ms())
+
+    async def extend(
+        self,
+        queue: str,
+        worker: str,
+        leases: Sequence[tuple[str, int]],
+        lease_ms: int,  # noqa: ARG002
+    ) -> Extension:
+        shelf = await self._step(queue)
+        deadline = self._clock.now_ms() + lease_ms
+        lost: set[str] = set()
+        cancels: dict[str, str] = {}
+        for job_id, token in leases:
+            record = shelf.jobs.get(job_id)
+            if record is None or record.token != token:
+                lost.add(job_id)
+                continue
+            shelf.leases.put(job_id, deadline)
+            if record.cancel_requested is not None:
+                cancels[job_id] = record.cancel_requested
+        return Extension(frozenset(lost), cancels)
+
+    async def upkeep(self, queue: str, request: Upkeep) -> UpkeepReport:
+        shelf = await self._step(queue)
+        self._known.add(queue)
+        return keep_up(shelf, request, self._clock.now_ms())
+
+    async def deliver(self, queue: str) -> int:
+        shelf = await self._step(queue)
+        delivered = 0
+        while shelf.outbox and delivered < _DELIVERED_AT_ONCE:
+            letter = shelf.outbox[0]
+            job_id, job_type, data = letter_for(letter.record)
+            # Taken out only once it has arrived: a target that is full must not swallow it.
+            self._known.add(letter.target)
+            enqueue(
+                self._shelf(letter.target),
+                [NewRecord(job_id, job_type, data)],
+                self._room,
+                self._clock.now_ms(),
+            )
+            shelf.outbox.popleft()
+            delivered += 1
+        return delivered
+
+    async def wait(self, queue: str, seconds: float) -> bool:
+        shelf = await self._step(queue)
+        return await shelf.marker.take(seconds)
+
+    async def orders(self, queue: str, worker: str, seconds: float) -> list[Order]:
+        shelf = await self._step(queue)
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + seconds
+        while worker not in shelf.orders:
+            if not await shelf.order_bell.hear(give_up - loop.time()):
+                return []
+            self._check_open()
+        return shelf.orders.pop(worker)
+
+    async def leave(self, queue: str, worker: str) -> None:
+        shelf = await self._step(queue)
+        shelf.forget_worker(worker)
+
+    async def annotate(self, queue: str, job_id: str, token: int, note: Note) -> bool:
+        shelf = await self._step(queue)
+        record = shelf.jobs.get(job_id)
+        if record is None or record.token != token:
+            return False
+        match note:
+            case Progress(value):
+                record.progress = value
+                detail = value.decode("utf-8", "replace")
+                shelf.tell(EventType.PROGRESS, job_id, self._clock.now_ms(), detail)
+                shelf.journal.publish()
+            case Checkpoint(value):
+                record.checkpoint = value
+            case LogLines(lines):
+                shelf.write_logs(job_id, lines)
+        return True
+
+    async def amend(self, queue: str, job_id: str, amendment: Amendment) -> JobState:
+        shelf = await self._step(queue)
+        return amend(shelf, job_id, amendment, self._clock.now_ms())
+
+    async def control(self, queue: str, command: Command) -> list[str]:
+        shelf = await self._step(queue)
+        changed = control(shelf, command, self._clock.now_ms())
+        if isinstance(command, Obliterate):
+            self._known.discard(queue)
+        return changed
+
+    async def get(self, queue: str, job_id: str) -> JobRecord | None:
+        shelf = await self._step(queue)
+        record = shelf.jobs.get(job_id)
+        return None if record is None else copied(record)
+
+    async def find(
+        self, queue: str, state: JobState, *, limit: int = 100, offset: int = 0, newest: bool = False
+    ) -> list[JobRecord]:
+        shelf = await self._step(queue)
+        ids = shelf.ids(state, offset, max(0, limit), newest=newest)
+        return [copied(shelf.jobs[job_id]) for job_id in ids]
+
+    async def status(self, queue: str) -> Status:
+        shelf = await self._step(queue)
+        created = [shelf.jobs[job_id].created_ms for job_id in shelf.waiting.heads()]
+        return Status(
+            {state: shelf.count(state) for state in JobState},
+            oldest_ms=max(0, self._clock.now_ms() - min(created)) if created else None,
+            paused=shelf.paused,
+        )
+
+    async def logs(self, queue: str, job_id: str) -> list[bytes]:
+        shelf = await self._step(queue)
+        return list(shelf.logs.get(job_id, ()))
+
+    async def events(self, queue: str, after: str | None, seconds: float) -> EventPage:
+        shelf = await self._step(queue)
+        return await shelf.journal.read(after, seconds)
+
+    async def queues(self) -> list[str]:
+        self._check_open()
+        return sorted(self._known)
+
+    async def workers(self, queue: str) -> list[Presence]:
+        shelf = await self._step(queue)
+        return [replace(shelf.presences[worker]) for worker in sorted(shelf.presences)]
+
+    async def _step(self, queue: str) -> Shelf:
+        """Let others have their turn, then begin: a loop of calls that never wait would starve everything else.
+
+        The pause comes before anything is done, so that a call cancelled in it has had no effect.
+        """
+        self._check_open()
+        await asyncio.sleep(0)
+        self._check_open()
+        return self._shelf(queue)
+
+    def _shelf(self, queue: str) -> Shelf:
+        shelf = self._shelves.get(queue)
+        if shelf is None:
+            shelf = self._shelves[queue] = Shelf(queue)
+        return shelf
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BackendClosed

@@ -1,0 +1,91 @@
+"""The exchange: settle, move what is due, claim. All of it happens in one step of the loop."""
+
+from __future__ import annotations
+
+from jobqueue.backends.memory.settling import settle
+from jobqueue.backends.memory.shelf import Call, Shelf, check_move, copied
+from jobqueue.backends.protocol import MAX_BATCH, Exchange, Page
+from jobqueue.model.events import EventType
+from jobqueue.model.record import JobRecord, JobState, Trigger
+
+
+def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
+    """See :meth:`jobqueue.backends.protocol.Backend.exchange`."""
+    if request.repeated:
+        last = shelf.calls.get(request.caller)
+        if last is not None and last.sequence == request.sequence:
+            return _same_again(shelf, last, now_ms)
+    refused: frozenset[str] = frozenset()
+    letter = False
+    if request.settlements:
+        refused, letter = settle(shelf, request.settlements, now_ms)
+    move_due(shelf, now_ms)
+
+    held = shelf.hold_ms > now_ms
+    leases: list[JobRecord] = []
+    if request.claim > 0 and not shelf.paused and not held:
+        letter = _claim(shelf, request, now_ms, leases) or letter
+    more = len(shelf.waiting) > 0
+    if more and not held:
+        shelf.wake()
+    if leases or request.settlements:
+        claimed = tuple([(record.id, record.token or 0) for record in leases])
+        shelf.calls[request.caller] = Call(request.worker, request.sequence, now_ms, claimed, refused)
+    shelf.journal.publish()
+    look_again_ms = shelf.delayed.first_ms()
+    if held:
+        look_again_ms = shelf.hold_ms if look_again_ms is None else min(look_again_ms, shelf.hold_ms)
+    return Page(leases, refused, now_ms, look_again_ms, more, shelf.paused, letter)
+
+
+def move_due(shelf: Shelf, now_ms: int) -> None:
+    """What is due joins the end of the line, in order of its due time; a bounded number at once."""
+    if not len(shelf.delayed):
+        return
+    for job_id in shelf.delayed.take_until(now_ms, MAX_BATCH):
+        record = shelf.jobs[job_id]
+        check_move(record, Trigger.DUE, JobState.WAITING)
+        shelf.append(record)
+
+
+def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]) -> bool:
+    """Fill ``leases`` with copies of the claimed jobs; True if an expired one left a letter."""
+    letter = False
+    deadline = now_ms + request.lease_ms
+    worker, claim = request.worker, request.claim
+    while len(leases) < claim:
+        job_id = shelf.waiting.pop()
+        if job_id is None:
+            break
+        record = shelf.jobs[job_id]
+        if record.expires_ms is not None:
+            shelf.expiring.discard(job_id)
+            if record.expires_ms <= now_ms:
+                letter = shelf.expire(record, now_ms, letter_to=request.dead_letter) or letter
+                continue
+        check_move(record, Trigger.CLAIMED, JobState.ACTIVE)
+        shelf.token += 1
+        record.state, record.token, record.worker = JobState.ACTIVE, shelf.token, worker
+        record.started_ms = now_ms
+        shelf.leases.put(job_id, deadline)
+        leases.append(copied(record))
+    for record in leases:
+        shelf.tell(EventType.STARTED, record.id, now_ms)
+    return letter
+
+
+def _same_again(shelf: Shelf, last: Call, now_ms: int) -> Page:
+    leases: list[JobRecord] = []
+    for job_id, token in last.claimed:
+        record = shelf.jobs.get(job_id)
+        if record is not None:
+            lease = copied(record)
+            # Even if the lease has been lost meanwhile it is given again: its worker finds out when it settles.
+            lease.state, lease.token, lease.worker, lease.started_ms = (
+                JobState.ACTIVE,
+                token,
+                last.worker,
+                last.at_ms,
+            )
+            leases.append(lease)
+    return Page(leases, last.refused, now_ms, more=True, outbox=True)

@@ -1,0 +1,82 @@
+"""Upkeep: one bounded background round."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from jobqueue.backends.memory.shelf import Shelf, check_move
+from jobqueue.backends.protocol import Upkeep, UpkeepReport
+from jobqueue.model.events import EventType
+from jobqueue.model.record import JobError, JobRecord, JobState, Trigger
+
+_CALLERS_KEPT, _CALLER_MS = 1000, 600_000
+
+
+def keep_up(shelf: Shelf, request: Upkeep, now_ms: int) -> UpkeepReport:
+    """See :meth:`jobqueue.backends.protocol.Backend.upkeep`."""
+    lapsed = shelf.leases.take_until(now_ms, request.limit)
+    recovered, poisoned, cancelled = _recover(shelf, lapsed, request, now_ms)
+    expired = shelf.expiring.take_until(now_ms, request.limit)
+    for job_id in expired:
+        record = shelf.jobs[job_id]
+        shelf.pull_out(record)
+        shelf.expire(record, now_ms, keep=request.keep, letter_to=request.dead_letter)
+    aged = shelf.retention.take_until(now_ms, request.limit)
+    for job_id in aged:
+        shelf.remove(shelf.jobs[job_id])
+    _note_presence(shelf, request, now_ms)
+    shelf.journal.publish()
+    return UpkeepReport(
+        recovered=tuple(recovered),
+        poisoned=tuple(poisoned),
+        expired=tuple(expired),
+        cancelled=tuple(cancelled),
+        removed=len(aged),
+        more=request.limit in (len(lapsed), len(expired), len(aged)),
+        outbox=bool(shelf.outbox),
+    )
+
+
+def _recover(
+    shelf: Shelf, lapsed: list[str], request: Upkeep, now_ms: int
+) -> tuple[list[str], list[str], list[str]]:
+    recovered: list[str] = []
+    poisoned: list[str] = []
+    cancelled: list[str] = []
+    front: list[JobRecord] = []
+    # In the order in which they were claimed, which is the order they had in the line.
+    for record in sorted((shelf.jobs[job_id] for job_id in lapsed), key=lambda record: record.token or 0):
+        wish = record.cancel_requested
+        shelf.end_lease(record)
+        if wish is not None:
+            shelf.cancel(record, wish, now_ms)
+            cancelled.append(record.id)
+            continue
+        record.stalls += 1
+        if record.stalls >= request.max_stalls:
+            check_move(record, Trigger.STALLED_OUT, JobState.FAILED)
+            error = JobError("WorkerLost", f"its worker was lost {record.stalls} times")
+            shelf.fail(record, error, now_ms, keep=request.keep, letter_to=request.dead_letter)
+            poisoned.append(record.id)
+        else:
+            check_move(record, Trigger.LEASE_EXPIRED, JobState.WAITING)
+            record.started_ms = None
+            front.append(record)
+            recovered.append(record.id)
+            shelf.tell(EventType.RECOVERED, record.id, now_ms)
+    if front:
+        shelf.prepend(front)
+        shelf.wake()
+    return recovered, poisoned, cancelled
+
+
+def _note_presence(shelf: Shelf, request: Upkeep, now_ms: int) -> None:
+    if request.presence is not None:
+        shelf.presences[request.presence.worker] = replace(request.presence, last_seen_ms=now_ms)
+    silent_since = now_ms - request.presence_ms
+    for worker in [name for name, lane in shelf.presences.items() if lane.last_seen_ms <= silent_since]:
+        shelf.forget_worker(worker)
+    if len(shelf.calls) > _CALLERS_KEPT:
+        # Callers that never were present as workers: repeats come within seconds, so old memories can go.
+        for caller in [name for name, call in shelf.calls.items() if now_ms - call.at_ms > _CALLER_MS]:
+            del shelf.calls[caller]

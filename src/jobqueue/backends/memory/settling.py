@@ -1,0 +1,79 @@
+"""Settlements: what becomes of a job whose worker hands in an outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobqueue.backends.memory.journal import one_line
+from jobqueue.backends.memory.shelf import Shelf, check_move
+from jobqueue.backends.protocol import Settlement
+from jobqueue.model.events import RESULT_IN_EVENT, EventType
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
+from jobqueue.model.record import JobRecord, JobState, Trigger
+
+
+def settle(shelf: Shelf, settlements: Sequence[Settlement], now_ms: int) -> tuple[frozenset[str], bool]:
+    """Take in outcomes in order; returns the refused ids, and whether a letter was left."""
+    refused: list[str] = []
+    released: list[JobRecord] = []
+    letter = False
+    for settlement in settlements:
+        record = shelf.jobs.get(settlement.job_id)
+        if record is None or record.token != settlement.token:
+            refused.append(settlement.job_id)
+            continue
+        shelf.write_logs(record.id, settlement.logs)
+        wish = record.cancel_requested
+        shelf.end_lease(record)
+        outcome = settlement.outcome
+        if wish is not None and isinstance(outcome, (RetryAt, Released)):
+            outcome = Cancelled(wish)
+        if _carry_out(shelf, record, outcome, now_ms, released):
+            letter = True
+    shelf.prepend(released)
+    return frozenset(refused), letter
+
+
+def _carry_out(
+    shelf: Shelf, record: JobRecord, outcome: Outcome, now_ms: int, released: list[JobRecord]
+) -> bool:
+    match outcome:
+        case Completed(result, keep):
+            check_move(record, Trigger.SUCCEEDED, JobState.COMPLETED)
+            # An empty result is no JSON: it counts as null, which is not stored.
+            record.result = result or None
+            shelf.finish(record, JobState.COMPLETED, now_ms, keep)
+            short = result if result and len(result) <= RESULT_IN_EVENT else b""
+            shelf.tell(
+                EventType.COMPLETED, record.id, now_ms, short.decode("utf-8", "replace") if short else ""
+            )
+        case RetryAt(delay_ms, error):
+            record.failures += 1
+            record.error = error
+            record.started_ms = None
+            if delay_ms > 0:
+                check_move(record, Trigger.ERRED, JobState.DELAYED)
+                shelf.delay(record, now_ms + delay_ms)
+            else:
+                check_move(record, Trigger.ERRED, JobState.WAITING)
+                shelf.append(record)
+            shelf.tell(EventType.RETRYING, record.id, now_ms, str(delay_ms))
+        case Failed(error, keep, dead_letter, spent):
+            check_move(record, Trigger.GAVE_UP, JobState.FAILED)
+            if spent:
+                record.failures += 1
+            return shelf.fail(record, error, now_ms, keep=keep, letter_to=dead_letter)
+        case Released(reason, delay_ms, hold_queue_ms):
+            record.started_ms = None
+            if delay_ms > 0:
+                check_move(record, Trigger.RELEASED, JobState.DELAYED)
+                shelf.delay(record, now_ms + delay_ms)
+            else:
+                check_move(record, Trigger.RELEASED, JobState.WAITING)
+                released.append(record)
+            if hold_queue_ms > 0:
+                shelf.hold_ms = max(shelf.hold_ms, now_ms + hold_queue_ms)
+            shelf.tell(EventType.RELEASED, record.id, now_ms, one_line(reason))
+        case Cancelled(reason, keep):
+            shelf.cancel(record, reason, now_ms, keep)
+    return False

@@ -1,0 +1,289 @@
+"""One queue's state, and the few moves that everything else is made of.
+
+A job is in ``jobs`` and, by its state, in just one of the orders: ``waiting``, ``delayed``, ``leases`` (active), ``blocked`` or
+a finished one. Each move looks itself up in the table of the model, so that no other move can be made here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jobqueue.backends.memory.journal import Journal, one_line
+from jobqueue.backends.memory.line import Line
+from jobqueue.backends.memory.signals import Bell, Marker
+from jobqueue.backends.memory.timetable import Timetable
+from jobqueue.backends.protocol import LOG_LINES_KEPT, Order, Presence
+from jobqueue.errors import InvalidState
+from jobqueue.model.events import EventType
+from jobqueue.model.outcome import KEEP_ALL, Retention
+from jobqueue.model.record import FINISHED, JobError, JobRecord, JobState, Trigger, allows
+
+EXPIRED = JobError("Expired", "expired in the queue before it was started")
+
+
+class Letter(NamedTuple):
+    """An effect not yet delivered: ``target`` gets a letter about ``record``, which is as it was when it failed."""
+
+    target: str
+    record: JobRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A caller's last exchange, for its repeat: what it claimed (id and token) and what was refused."""
+
+    worker: str
+    sequence: int
+    at_ms: int
+    claimed: tuple[tuple[str, int], ...]
+    refused: frozenset[str]
+
+
+class Shelf:
+    """Everything of one queue."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        self.marker = Marker()
+        self.journal = Journal()
+        self.order_bell = Bell()
+        self.forget_all()
+
+    def forget_all(self) -> None:
+        """Begin again with nothing. Whoever waits on the marker or for events goes on waiting."""
+        self.jobs: dict[str, JobRecord] = {}
+        self.waiting = Line()
+        self.delayed = Timetable(by_arrival=True)
+        self.leases = Timetable()
+        self.blocked: OrderedDict[str, None] = OrderedDict()
+        self.finished: dict[JobState, OrderedDict[str, None]] = {state: OrderedDict() for state in FINISHED}
+        self.expiring = Timetable()
+        self.retention = Timetable()
+        self.logs: dict[str, deque[bytes]] = {}
+        self.token = 0
+        self.paused = False
+        self.hold_ms = 0
+        self.outbox: deque[Letter] = deque()
+        self.calls: dict[str, Call] = {}
+        self.presences: dict[str, Presence] = {}
+        self.orders: dict[str, list[Order]] = {}
+        self.marker.clear()
+        self.journal.forget()
+
+    # Into a state.
+
+    def append(self, record: JobRecord) -> None:
+        """To waiting, at the end of its priority."""
+        record.state, record.run_at_ms = JobState.WAITING, None
+        self.waiting.append(record.id, record.priority)
+        self._watch_expiry(record)
+
+    def prepend(self, records: Sequence[JobRecord]) -> None:
+        """To waiting, before everyone of their priority; among themselves they keep their order."""
+        for record in reversed(records):
+            record.state, record.run_at_ms = JobState.WAITING, None
+            self.waiting.prepend(record.id, record.priority)
+            self._watch_expiry(record)
+
+    def delay(self, record: JobRecord, run_at_ms: int) -> None:
+        """To delayed, until ``run_at_ms``."""
+        record.state, record.run_at_ms = JobState.DELAYED, run_at_ms
+        self.delayed.put(record.id, run_at_ms)
+        self._watch_expiry(record)
+
+    def finish(self, record: JobRecord, state: JobState, now_ms: int, keep: Retention) -> None:
+        """To ``state``, and out again at once what retention does not keep."""
+        record.state, record.finished_ms, record.run_at_ms = state, now_ms, None
+        if keep.count == 0:
+            self.forget((record.id,))
+            return
+        order = self.finished[state]
+        order[record.id] = None
+        if keep.age_ms is not None:
+            self.retention.put(record.id, now_ms + keep.age_ms)
+        if keep.count is not None:
+            while len(order) > keep.count:
+                self.forget((order.popitem(last=False)[0],))
+
+    def fail(
+        self, record: JobRecord, error: JobError, now_ms: int, *, keep: Retention, letter_to: str | None
+    ) -> bool:
+        """To failed, for good; True if that left a letter."""
+        record.error = error
+        record.state, record.finished_ms, record.run_at_ms = JobState.FAILED, now_ms, None
+        leaves_letter = letter_to is not None and letter_to != self.queue
+        if leaves_letter:
+            self.outbox.append(Letter(str(letter_to), copied(record)))
+        self.finish(record, JobState.FAILED, now_ms, keep)
+        self.tell(EventType.FAILED, record.id, now_ms, error.type)
+        return leaves_letter
+
+    def expire(
+        self, record: JobRecord, now_ms: int, *, keep: Retention = KEEP_ALL, letter_to: str | None
+    ) -> bool:
+        """To failed, because it was not started in time; True if that left a letter."""
+        check_move(record, Trigger.EXPIRED, JobState.FAILED)
+        return self.fail(record, EXPIRED, now_ms, keep=keep, letter_to=letter_to)
+
+    def cancel(self, record: JobRecord, reason: str, now_ms: int, keep: Retention = KEEP_ALL) -> None:
+        """To cancelled."""
+        check_move(record, Trigger.CANCELLED, JobState.CANCELLED)
+        record.reason = reason
+        self.finish(record, JobState.CANCELLED, now_ms, keep)
+        self.tell(EventType.CANCELLED, record.id, now_ms, one_line(reason))
+
+    def revive(self, record: JobRecord, now_ms: int) -> None:
+        """From finished back to waiting, with nothing of its last life but its logs and checkpoint."""
+        check_move(record, Trigger.RETRIED, JobState.WAITING)
+        self.pull_out(record)
+        record.failures = record.stalls = 0
+        record.error = record.result = record.progress = None
+        record.started_ms = record.finished_ms = record.expires_ms = None
+        record.reason = ""
+        self.append(record)
+        self.tell(EventType.RETRIED, record.id, now_ms)
+
+    # Out of a state.
+
+    def pull_out(self, record: JobRecord) -> None:
+        """Out of the order that its state put it in."""
+        match record.state:
+            case JobState.WAITING:
+                self.waiting.remove(record.id, record.priority)
+            case JobState.DELAYED:
+                self.delayed.discard(record.id)
+            case JobState.BLOCKED:
+                del self.blocked[record.id]
+            case JobState.ACTIVE:
+                self.leases.discard(record.id)
+            case JobState.COMPLETED | JobState.FAILED | JobState.CANCELLED:
+                del self.finished[record.state][record.id]
+                self.retention.discard(record.id)
+        if record.expires_ms is not None:
+            self.expiring.discard(record.id)
+
+    def end_lease(self, record: JobRecord) -> None:
+        """Take the token away. The caller has a new place for the job in hand."""
+        self.leases.discard(record.id)
+        record.token, record.worker, record.cancel_requested = None, "", None
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        """Drop jobs that have been pulled out, with their logs."""
+        for job_id in job_ids:
+            del self.jobs[job_id]
+            self.retention.discard(job_id)
+            if self.logs:
+                self.logs.pop(job_id, None)
+
+    def remove(self, record: JobRecord) -> None:
+        """Pull a job out and drop it."""
+        self.pull_out(record)
+        self.forget((record.id,))
+
+    # What is seen and heard.
+
+    def ids(
+        self, state: JobState, offset: int = 0, limit: int | None = None, *, newest: bool = False
+    ) -> list[str]:
+        """Ids of one state, in its order."""
+        end = len(self.jobs) if limit is None else limit
+        match state:
+            case JobState.WAITING:
+                return self.waiting.page(offset, end, newest=newest)
+            case JobState.DELAYED:
+                return self.delayed.page(offset, end, newest=newest)
+            case JobState.ACTIVE:
+                return self.leases.page(offset, end, newest=newest)
+            case _:
+                order = self.blocked if state is JobState.BLOCKED else self.finished[state]
+                every = list(reversed(order) if newest else order)
+                return every[offset : offset + end]
+
+    def count(self, state: JobState) -> int:
+        """How many jobs are in a state."""
+        match state:
+            case JobState.WAITING:
+                return len(self.waiting)
+            case JobState.DELAYED:
+                return len(self.delayed)
+            case JobState.ACTIVE:
+                return len(self.leases)
+            case JobState.BLOCKED:
+                return len(self.blocked)
+            case _:
+                return len(self.finished[state])
+
+    def wake(self) -> None:
+        """Wake one worker, unless it could claim nothing."""
+        if not self.paused:
+            self.marker.put()
+
+    def tell(self, kind: EventType, job_id: str, now_ms: int, detail: str = "") -> None:
+        """Write an event."""
+        self.journal.tell(kind, job_id, now_ms, detail)
+
+    def write_logs(self, job_id: str, lines: Sequence[bytes]) -> None:
+        """Append to a job's logs; the oldest lines give way."""
+        if lines:
+            self.logs.setdefault(job_id, deque(maxlen=LOG_LINES_KEPT)).extend(lines)
+
+    def order(self, worker: str, order: Order) -> None:
+        """Tell a worker what is wanted of it."""
+        self.orders.setdefault(worker, []).append(order)
+        self.order_bell.ring()
+
+    def forget_worker(self, worker: str) -> None:
+        """Its presence, its orders and its callers' last exchanges."""
+        self.presences.pop(worker, None)
+        self.orders.pop(worker, None)
+        for caller in [caller for caller, call in self.calls.items() if call.worker == worker]:
+            del self.calls[caller]
+
+    def close(self) -> None:
+        """Send everyone who waits away."""
+        self.marker.close()
+        self.journal.bell.close()
+        self.order_bell.close()
+
+    def _watch_expiry(self, record: JobRecord) -> None:
+        if record.expires_ms is not None:
+            self.expiring.put(record.id, record.expires_ms)
+
+
+def check_move(record: JobRecord, trigger: Trigger, target: JobState) -> None:
+    """Refuse a move that the table of the model does not have."""
+    if not allows(record.state, trigger, target):
+        raise InvalidState(
+            f"job {record.id!r} is {record.state}: {trigger} does not lead from there to {target}"
+        )
+
+
+def copied(record: JobRecord) -> JobRecord:
+    """A copy that its receiver may keep and change. Written out because it is made for every job claimed."""
+    return JobRecord(
+        record.id,
+        record.queue,
+        record.type,
+        record.data,
+        record.state,
+        record.priority,
+        record.options,
+        record.created_ms,
+        record.run_at_ms,
+        record.expires_ms,
+        record.started_ms,
+        record.finished_ms,
+        record.failures,
+        record.stalls,
+        record.result,
+        record.error,
+        record.reason,
+        record.progress,
+        record.checkpoint,
+        record.token,
+        record.worker,
+        record.cancel_requested,
+    )

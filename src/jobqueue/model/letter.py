@@ -1,0 +1,78 @@
+"""The dead letter: what is known of a job that failed for good, as the data of a job in the dead-letter queue."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError, from_json
+
+from jobqueue.model.record import JobError, JobRecord
+
+DEAD_LETTER = "dead.letter"
+"""The job type of letters; a processor registered for it is told of every job that fails for good."""
+
+
+class DeadLetter(BaseModel):
+    """A job that failed for good, as it was at that moment.
+
+    ``origin`` is the queue it failed in, where it stays ``failed`` under ``job_id`` for as long as its retention says.
+    ``data`` is its payload as JSON values, unvalidated: it may be the very reason for the failure.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    origin: str
+    job_id: str
+    type: str
+    data: Any
+    error: JobError
+    attempts: int
+    stalls: int
+    priority: int
+    created_at: datetime
+    started_at: datetime | None
+    failed_at: datetime
+
+
+def letter_for(record: JobRecord) -> tuple[str, str, bytes]:
+    """The id, type and data of the letter for a failed job.
+
+    The id is made of the job and the moment it failed, so that a letter delivered twice is one letter and a job that fails
+    again after a retry by hand leaves a second one.
+    """
+    failed_ms = record.finished_ms or 0
+    letter = DeadLetter(
+        origin=record.queue,
+        job_id=record.id,
+        type=record.type,
+        data=_value(record.data),
+        error=record.error or JobError("Unknown"),
+        attempts=record.failures,
+        stalls=record.stalls,
+        priority=record.priority,
+        created_at=_moment(record.created_ms),
+        started_at=None if record.started_ms is None else _moment(record.started_ms),
+        failed_at=_moment(failed_ms),
+    )
+    return f"{record.queue}/{record.id}/{failed_ms}", DEAD_LETTER, _json(letter)
+
+
+def _json(letter: DeadLetter) -> bytes:
+    try:
+        return letter.model_dump_json().encode()
+    except (PydanticSerializationError, UnicodeError):
+        # Values that JSON cannot carry got in past us: the letter must still arrive.
+        return letter.model_copy(update={"data": repr(letter.data)}).model_dump_json().encode()
+
+
+def _value(data: bytes) -> Any:
+    try:
+        return from_json(data, allow_inf_nan=False)
+    except (ValueError, ValidationError):
+        return data.decode("utf-8", "replace")
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
