@@ -1,0 +1,5 @@
+"""Redis and Valkey. Nothing outside this folder imports ``redis``."""
+
+from jobqueue.backends.redis.backend import RedisBackend
+
+__all__ = ["RedisBackend"]

@@ -1,0 +1,347 @@
+"""The Redis backend: arguments in, one script, its reply decoded; nothing else is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import redis.asyncio
+
+from jobqueue.backends.protocol import (
+    Amendment,
+    Backend,
+    Command,
+    Enqueued,
+    EventPage,
+    Exchange,
+    Extension,
+    NewRecord,
+    Note,
+    Order,
+    Page,
+    Presence,
+    Status,
+    Upkeep,
+    UpkeepReport,
+)
+from jobqueue.backends.redis import codec, keys
+from jobqueue.backends.redis.amending import amend
+from jobqueue.backends.redis.calls import Calls
+from jobqueue.backends.redis.connection import Switchboard
+from jobqueue.backends.redis.controlling import control
+from jobqueue.backends.redis.delivering import deliver
+from jobqueue.backends.redis.noting import note_words
+from jobqueue.clock import SYSTEM_CLOCK, Clock
+from jobqueue.errors import BackendFull, ConfigurationError
+from jobqueue.model.record import JobRecord, JobState
+
+_ANNOUNCE_EVERY = 60.0
+_EVENT_ENTRIES = 100
+_BLOCK_MARGIN = 5.0
+
+
+class RedisBackend:
+    """Jobs in Redis 6.2 or newer, or Valkey.
+
+    ``client`` is any ``redis.asyncio.Redis`` (fakeredis too): only its connection settings are used, on connections of this
+    backend's own, so that nothing the client is set up for (decoding, retries) matters here. ``deadline`` is how long, in
+    seconds, a call is repeated while the server is away.
+    """
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        *,
+        namespace: str = "jobqueue",
+        clock: Clock = SYSTEM_CLOCK,
+        deadline: float = 5.0,
+    ) -> None:
+        self._client = client
+        self._owned = False
+        self._namespace = namespace
+        self._clock = clock
+        self._deadline = deadline
+        self._switchboard = Switchboard(client)
+        self._calls = Calls(self._switchboard, deadline)
+        self._announced: dict[str, float] = {}
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        namespace: str = "jobqueue",
+        clock: Clock = SYSTEM_CLOCK,
+        deadline: float = 5.0,
+        connect_timeout: float = 5.0,
+    ) -> Self:
+        """A backend for ``redis://``, ``rediss://`` or ``unix://`` with a client of its own.
+
+        Raises ConfigurationError for a URL that redis-py does not understand.
+        """
+        try:
+            client = redis.asyncio.Redis.from_url(url, socket_connect_timeout=connect_timeout)
+        except ValueError as error:
+            raise ConfigurationError(f"not a Redis URL: {error}") from error
+        backend = cls(client, namespace=namespace, clock=clock, deadline=deadline)
+        backend._owned = True
+        return backend
+
+    async def open(self) -> None:
+        if self._calls.closed:
+            self._calls.closed = False
+        await self._calls.command("PING")
+
+    async def close(self) -> None:
+        if self._calls.closed:
+            return
+        self._calls.closed = True
+        await self._switchboard.close()
+        if self._owned:
+            await self._client.aclose()
+
+    def detached(self) -> Backend | None:
+        return RedisBackend(
+            self._client, namespace=self._namespace, clock=self._clock, deadline=self._deadline
+        )
+
+    async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
+        if not jobs:
+            return []
+        await self._announce(queue)
+        words = [word for job in jobs for word in codec.job_words(job)]
+        reply = await self._calls.write(
+            "enqueue", self._prefix(queue), (self._now(),), len(jobs), *words
+        )
+        now_ms = int(reply[0])
+        return [_enqueued(queue, job, answer, now_ms) for job, answer in zip(jobs, reply[1:], strict=True)]
+
+    async def exchange(self, queue: str, request: Exchange) -> Page:
+        words = [word for settlement in request.settlements for word in codec.settlement_words(settlement)]
+        reply = await self._calls.run(
+            "exchange",
+            self._prefix(queue),
+            self._now(),
+            request.worker,
+            request.caller,
+            request.sequence,
+            int(request.repeated),
+            request.lease_ms,
+            request.claim,
+            request.dead_letter or "",
+            len(request.settlements),
+            *words,
+        )
+        now, token, look_again, more, paused, outbox, refused = reply[:7]
+        now_ms = int(now)
+        leases: list[JobRecord] = []
+        for at in range(7, len(reply), 2):
+            record = codec.record_of_hash(queue, codec.text(reply[at]), reply[at + 1], JobState.ACTIVE)
+            record.token = token
+            record.started_ms = now_ms
+            record.worker = request.worker
+            leases.append(record)
+            token += 1
+        return Page(
+            leases=leases,
+            refused=frozenset(codec.texts(refused)),
+            now_ms=now_ms,
+            look_again_ms=int(look_again) if look_again else None,
+            more=bool(more),
+            paused=bool(paused),
+            outbox=bool(outbox),
+        )
+
+    async def extend(
+        self, queue: str, worker: str, leases: Sequence[tuple[str, int]], lease_ms: int
+    ) -> Extension:
+        words = [word for lease in leases for word in lease]
+        lost, cancels = await self._calls.run("extend", self._prefix(queue), self._now(), lease_ms, *words)
+        pairs = codec.texts(cancels)
+        return Extension(frozenset(codec.texts(lost)), dict(zip(pairs[::2], pairs[1::2], strict=True)))
+
+    async def upkeep(self, queue: str, request: Upkeep) -> UpkeepReport:
+        await self._announce(queue)
+        count, age = codec.retention_words(request.keep)
+        presence = request.presence
+        recovered, poisoned, expired, cancelled, removed, more, outbox = await self._calls.run(
+            "upkeep",
+            self._prefix(queue),
+            self._now(),
+            request.max_stalls,
+            count,
+            age,
+            request.dead_letter or "",
+            request.limit,
+            presence.worker if presence else "",
+            codec.presence_words(presence) if presence else b"",
+            request.presence_ms,
+        )
+        return UpkeepReport(
+            recovered=tuple(codec.texts(recovered)),
+            poisoned=tuple(codec.texts(poisoned)),
+            expired=tuple(codec.texts(expired)),
+            cancelled=tuple(codec.texts(cancelled)),
+            removed=int(removed),
+            more=bool(more),
+            outbox=bool(outbox),
+        )
+
+    async def deliver(self, queue: str) -> int:
+        return await deliver(self._calls, keys.outbox(self._namespace, queue), queue, self.enqueue)
+
+    async def wait(self, queue: str, seconds: float) -> bool:
+        return bool(await self._block("BZPOPMIN", keys.wake(self._namespace, queue), seconds=seconds))
+
+    async def orders(self, queue: str, worker: str, seconds: float) -> list[Order]:
+        reply = await self._block("BLPOP", keys.orders(self._namespace, queue, worker), seconds=seconds)
+        if not reply:
+            return []
+        job_id, _, reason = codec.text(reply[1]).partition(" ")
+        return [Order(job_id, reason)]
+
+    async def leave(self, queue: str, worker: str) -> None:
+        for command, name in (("ZREM", "seen"), ("HDEL", "workers")):
+            await self._calls.command(command, keys.named(self._namespace, queue, name), worker)
+        await self._calls.command("DEL", keys.orders(self._namespace, queue, worker))
+
+    async def annotate(self, queue: str, job_id: str, token: int, note: Note) -> bool:
+        words = note_words(note)
+        return bool(
+            await self._calls.repeat(
+                lambda _: self._calls.run(
+                    "annotate", self._prefix(queue), self._now(), job_id, token, *words
+                )
+            )
+        )
+
+    async def amend(self, queue: str, job_id: str, amendment: Amendment) -> JobState:
+        return await amend(self._calls, self._prefix(queue), self._now(), job_id, amendment)
+
+    async def control(self, queue: str, command: Command) -> list[str]:
+        return await control(self._calls, self._namespace, queue, self._now(), command, self._announced)
+
+    async def get(self, queue: str, job_id: str) -> JobRecord | None:
+        picture = await self._calls.read("get", self._prefix(queue), job_id)
+        return codec.record_of_picture(queue, picture) if picture else None
+
+    async def find(
+        self, queue: str, state: JobState, *, limit: int = 100, offset: int = 0, newest: bool = False
+    ) -> list[JobRecord]:
+        if limit <= 0:
+            return []
+        pictures = await self._calls.read("find", self._prefix(queue), state, offset, limit, int(newest))
+        return [codec.record_of_picture(queue, picture) for picture in pictures]
+
+    async def status(self, queue: str) -> Status:
+        paused, oldest, *pairs = await self._calls.read("status", self._prefix(queue), self._now())
+        counts = {JobState(codec.text(pairs[at])): int(pairs[at + 1]) for at in range(0, len(pairs), 2)}
+        return Status(
+            {state: counts.get(state, 0) for state in JobState},
+            oldest_ms=None if oldest < 0 else int(oldest),
+            paused=bool(paused),
+        )
+
+    async def logs(self, queue: str, job_id: str) -> list[bytes]:
+        key = keys.logs(self._namespace, queue, job_id)
+        return list(await self._calls.repeat(lambda _: self._calls.command("LRANGE", key, 0, -1)))
+
+    async def events(self, queue: str, after: str | None, seconds: float) -> EventPage:
+        key = keys.events(self._namespace, queue)
+        if after is None:
+            newest = await self._calls.command("XREVRANGE", key, "+", "-", "COUNT", 1)
+            return EventPage((), codec.text(newest[0][0]) if newest else "0-0")
+        entry, _, place = after.partition("/")
+        entries: list[Any] = []
+        if place:
+            # The cursor is in the middle of an entry: what is left of it comes first.
+            entries = await self._calls.command("XRANGE", key, entry, entry)
+        if not any(codec.events_of(*found)[int(place) + 1 :] for found in entries):
+            place, entries = "", await self._next_entries(key, entry if "-" in entry else f"{entry}-0", seconds)
+        events = [event for found in entries for event in codec.events_of(*found)]
+        if place:
+            events = events[int(place) + 1 :]
+        return EventPage(tuple(events), codec.text(entries[-1][0]) if entries else after)
+
+    async def queues(self) -> list[str]:
+        names = await self._calls.repeat(
+            lambda _: self._calls.command("SMEMBERS", keys.queues(self._namespace))
+        )
+        return sorted(codec.texts(names))
+
+    async def workers(self, queue: str) -> list[Presence]:
+        stored = await self._calls.command("HGETALL", keys.named(self._namespace, queue, "workers"))
+        flat: list[Any] = [part for pair in stored.items() for part in pair] if isinstance(stored, dict) else stored
+        seen = await self._calls.command(
+            "ZRANGE", keys.named(self._namespace, queue, "seen"), 0, -1, "WITHSCORES"
+        )
+        pairs = [tuple(entry) for entry in seen] if seen and isinstance(seen[0], list) else list(
+            zip(seen[::2], seen[1::2], strict=True)
+        )
+        last_seen = {codec.text(name): int(float(score)) for name, score in pairs}
+        found = (
+            codec.presence_of(flat[at + 1], last_seen.get(codec.text(flat[at]), 0))
+            for at in range(0, len(flat), 2)
+        )
+        return sorted((presence for presence in found if presence), key=lambda presence: presence.worker)
+
+    async def _next_entries(self, key: str, entry: str, seconds: float) -> list[Any]:
+        words = ("XREAD", "COUNT", _EVENT_ENTRIES)
+        if seconds > 0:
+            async with self._switchboard.own_line() as line:
+                reply = await line.call(
+                    *words, "BLOCK", max(1, int(seconds * 1000)), "STREAMS", key, entry,
+                    seconds=seconds + _BLOCK_MARGIN,
+                )
+        else:
+            reply = await self._calls.command(*words, "STREAMS", key, entry)
+        if not reply:
+            return []
+        # RESP 3 answers with a map, RESP 2 with a list of pairs.
+        return next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+
+    async def _block(self, command: str, key: str, *, seconds: float) -> Any:
+        # A line of its own, because it blocks; the server's own timeout ends it, so that no call is ever cut short.
+        self._calls.check_open()
+        async with self._switchboard.own_line() as line:
+            return await line.call(command, key, max(0.001, seconds), seconds=seconds + _BLOCK_MARGIN)
+
+    async def _announce(self, queue: str) -> None:
+        """Enter the queue in the list of queues, now and then again (someone may have obliterated it meanwhile)."""
+        now = self._clock.monotonic()
+        if now - self._announced.get(queue, -_ANNOUNCE_EVERY) < _ANNOUNCE_EVERY:
+            return
+        try:
+            await self._calls.repeat(
+                lambda _: self._calls.command("SADD", keys.queues(self._namespace), queue)
+            )
+        except BackendFull:
+            # Workers drain a full server; an enqueue will be refused by its own script.
+            return
+        self._announced[queue] = now
+
+    def _prefix(self, queue: str) -> str:
+        return keys.prefix(self._namespace, queue)
+
+    def _now(self) -> str:
+        return str(self._clock.now_ms()) if self._clock.virtual else "0"
+
+
+def _enqueued(queue: str, job: NewRecord, answer: Any, now_ms: int) -> Enqueued:
+    if isinstance(answer, list):
+        return Enqueued(codec.record_of_picture(queue, answer), created=False)
+    delayed = answer == 2
+    record = JobRecord(
+        id=job.id,
+        queue=queue,
+        type=job.type,
+        data=job.data,
+        state=JobState.DELAYED if delayed else JobState.WAITING,
+        priority=job.priority,
+        options=job.options,
+        created_ms=now_ms,
+        expires_ms=None if job.expires_in_ms is None else now_ms + job.expires_in_ms,
+    )
+    if delayed:
+        record.run_at_ms = job.run_at_ms if job.run_at_ms is not None else now_ms + job.delay_ms
+    return Enqueued(record, created=True)

@@ -1,0 +1,188 @@
+"""Between the seam's values and what scripts take and give: words in, pictures out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from jobqueue.backends.protocol import NewRecord, Presence, Settlement
+from jobqueue.model.events import Event, EventType
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Released, Retention, RetryAt
+from jobqueue.model.record import JobError, JobRecord, JobState
+
+Word = str | bytes | int
+
+_ERROR = TypeAdapter(JobError)
+_PRESENCE = TypeAdapter(Presence)
+_DUE_STEPS = 4096
+
+
+def retention_words(keep: Retention) -> tuple[int, int]:
+    """Count (-1: all) and age in ms (0: for ever)."""
+    return (-1 if keep.count is None else keep.count, keep.age_ms or 0)
+
+
+def job_words(job: NewRecord) -> tuple[Word, ...]:
+    """One job as enqueue.lua takes it."""
+    due = ""
+    if job.run_at_ms is not None:
+        due = str(job.run_at_ms)
+    elif job.delay_ms:
+        due = f"+{job.delay_ms}"
+    return (
+        job.id,
+        job.type,
+        job.data,
+        job.priority,
+        job.options,
+        due,
+        "" if job.expires_in_ms is None else job.expires_in_ms,
+        int(job.lifo),
+    )
+
+
+def error_words(error: JobError) -> bytes:
+    """An error as it is stored."""
+    return _ERROR.dump_json(error)
+
+
+def settlement_words(settlement: Settlement) -> tuple[Word, ...]:
+    """One settlement as exchange.lua takes it: id, token, kind, five values by kind, log lines."""
+    outcome = settlement.outcome
+    match outcome:
+        case Completed(result, keep):
+            count, age = retention_words(keep)
+            kind: tuple[Word, ...] = ("c", result or b"", count, age, "", "")
+        case RetryAt(delay_ms, error):
+            kind = ("r", error_words(error), delay_ms, error.type, "", "")
+        case Failed(error, keep, dead_letter, spent):
+            count, age = retention_words(keep)
+            kind = ("f" if spent else "F", error_words(error), count, age, error.type, dead_letter or "")
+        case Released(reason, delay_ms, hold_queue_ms):
+            kind = ("l", reason, delay_ms, hold_queue_ms, "", "")
+        case Cancelled(reason, keep):
+            count, age = retention_words(keep)
+            kind = ("x", reason, count, age, "", "")
+    return (settlement.job_id, settlement.token, *kind, len(settlement.logs), *settlement.logs)
+
+
+def presence_words(presence: Presence) -> bytes:
+    """A live worker's lane as it is stored."""
+    return _PRESENCE.dump_json(presence)
+
+
+def presence_of(stored: bytes, last_seen_ms: int) -> Presence | None:
+    """The lane as it was stored, or None if it was written by something else."""
+    try:
+        presence = _PRESENCE.validate_json(stored)
+    except ValidationError:
+        return None
+    return Presence(
+        worker=presence.worker,
+        host=presence.host,
+        pid=presence.pid,
+        slots=presence.slots,
+        busy=presence.busy,
+        started_ms=presence.started_ms,
+        name=presence.name,
+        last_seen_ms=last_seen_ms,
+    )
+
+
+def text(value: Any) -> str:
+    """A reply as text; whatever is not UTF-8 in it is replaced, so that a broken value never stops a worker."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def texts(values: Iterable[Any]) -> list[str]:
+    """Replies as text."""
+    return [text(value) for value in values]
+
+
+def record_of_hash(queue: str, job_id: str, flat: Sequence[Any], state: JobState) -> JobRecord:
+    """A job from its hash. Fields nobody knows are passed over; numbers that are none count as missing."""
+    record = JobRecord(job_id, queue, "", b"null", state)
+    for at in range(0, len(flat) - 1, 2):
+        name, value = flat[at], flat[at + 1]
+        if name == b"type":
+            record.type = text(value)
+        elif name == b"data":
+            record.data = value
+        elif name == b"created":
+            record.created_ms = _number(value) or 0
+        elif name == b"priority":
+            record.priority = _number(value) or 0
+        elif name == b"options":
+            record.options = value
+        elif name == b"failures":
+            record.failures = _number(value) or 0
+        elif name == b"stalls":
+            record.stalls = _number(value) or 0
+        elif name == b"expires":
+            record.expires_ms = _number(value)
+        elif name == b"started":
+            record.started_ms = _number(value)
+        elif name == b"finished":
+            record.finished_ms = _number(value)
+        elif name == b"result":
+            record.result = value
+        elif name == b"error":
+            record.error = _error(value)
+        elif name == b"reason":
+            record.reason = text(value)
+        elif name == b"progress":
+            record.progress = value
+        elif name == b"checkpoint":
+            record.checkpoint = value
+    return record
+
+
+def record_of_picture(queue: str, picture: Sequence[Any]) -> JobRecord:
+    """A job from the picture that get, find and enqueue give."""
+    job_id, state_name, score, lease, cancel, flat = picture
+    state = JobState(text(state_name))
+    record = record_of_hash(queue, text(job_id), cast("Sequence[Any]", flat), state)
+    if state is JobState.DELAYED:
+        record.run_at_ms = int(score) // _DUE_STEPS
+    if lease:
+        token, started, worker = text(lease).split(" ", 2)
+        record.token, record.started_ms, record.worker = int(token), int(started), worker
+    if cancel is not None:
+        record.cancel_requested = text(cancel)
+    return record
+
+
+def events_of(entry_id: Any, flat: Sequence[Any]) -> list[Event]:
+    """The events of one stream entry; each has the entry's id and its place in it."""
+    fields = {text(flat[at]): flat[at + 1] for at in range(0, len(flat) - 1, 2)}
+    at_ms = _number(fields.get("at", b"0")) or 0
+    events: list[Event] = []
+    for place, line in enumerate(text(fields.get("lines", b"")).split("\n")):
+        kind, _, rest = line.partition(" ")
+        job_id, _, detail = rest.partition(" ")
+        if kind in EventType:
+            events.append(Event(f"{text(entry_id)}/{place}", EventType(kind), job_id, at_ms, detail))
+    return events
+
+
+def letter_record(flat: Sequence[Any], queue: str) -> tuple[str, JobRecord]:
+    """An outbox entry as the queue it is for and the failed job as it was."""
+    fields = {text(flat[at]): flat[at + 1] for at in range(0, len(flat) - 1, 2)}
+    record = record_of_hash(queue, text(fields.get("id", b"")), flat, JobState.FAILED)
+    return text(fields.get("to", b"")), record
+
+
+def _number(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _error(value: bytes) -> JobError | None:
+    try:
+        return _ERROR.validate_json(value)
+    except ValidationError:
+        return JobError("Unreadable", "the stored error is not JSON of ours")

@@ -1,0 +1,71 @@
+"""Every key of a queue, its Redis type and what it holds. No key of undone work ever has a TTL.
+
+All keys of a queue begin with ``<namespace>:{<queue>}:``; the braces are the cluster's hash tag, so that one queue lives in
+one slot and queues spread over a cluster by themselves. Scripts are given that prefix as their one declared key and derive
+the rest from it.
+
+| key after the prefix | type   | holds |
+|---|---|---|
+| ``job:<id>``         | hash   | the job: type, data, created, and only what differs from the defaults |
+| ``log:<id>``         | list   | its log lines |
+| ``waiting``          | zset   | priority * 2^32 + sequence |
+| ``delayed``          | zset   | due ms * 4096 + arrival |
+| ``active``           | zset   | lease deadline in ms: the lease set is the active set |
+| ``blocked``          | zset   | creation ms |
+| ``completed`` ``failed`` ``cancelled`` | zset | finishing ms * 4096 + sequence |
+| ``leases``           | hash   | id to "token, claimed at, worker" |
+| ``cancelling``       | hash   | id to reason, for active jobs |
+| ``expiring``         | zset   | ms at which an unstarted job expires |
+| ``retention``        | zset   | ms at which a finished job is forgotten |
+| ``meta``             | hash   | tail, head, token (counters), paused, hold |
+| ``calls``            | hash   | caller to its last call, so that a repeat is recognised |
+| ``wake``             | zset   | the marker that one idle worker pops |
+| ``events``           | stream | what happened, one entry a script |
+| ``outbox``           | stream | effects for other queues, not yet delivered |
+| ``seen`` ``workers`` | zset, hash | live workers |
+| ``orders:<worker>``  | list   | what others want of a worker; expires after a minute |
+
+Beside them stands ``<namespace>:queues``, a set of the names of all queues.
+"""
+
+from __future__ import annotations
+
+
+def prefix(namespace: str, queue: str) -> str:
+    """What every key of ``queue`` begins with."""
+    return f"{namespace}:{{{queue}}}:"
+
+
+def queues(namespace: str) -> str:
+    """The set of the names of all queues."""
+    return f"{namespace}:queues"
+
+
+def wake(namespace: str, queue: str) -> str:
+    """The marker that one idle worker pops."""
+    return prefix(namespace, queue) + "wake"
+
+
+def events(namespace: str, queue: str) -> str:
+    """The stream of what happened."""
+    return prefix(namespace, queue) + "events"
+
+
+def outbox(namespace: str, queue: str) -> str:
+    """The stream of effects for other queues."""
+    return prefix(namespace, queue) + "outbox"
+
+
+def orders(namespace: str, queue: str, worker: str) -> str:
+    """The list of what others want of ``worker``."""
+    return prefix(namespace, queue) + "orders:" + worker
+
+
+def logs(namespace: str, queue: str, job_id: str) -> str:
+    """The list of a job's log lines."""
+    return prefix(namespace, queue) + "log:" + job_id
+
+
+def named(namespace: str, queue: str, name: str) -> str:
+    """Any other key of the table above."""
+    return prefix(namespace, queue) + name

@@ -1,0 +1,28 @@
+-- blocked, delayed, waiting -> cancelled; active -> active, with an order to its worker.
+-- KEYS: queue prefix
+-- ARGV: now, id, repeated, reason, keep count, keep age
+-- RETURNS: state afterwards; or 'missing'; or 'refused', state
+-- COST: O(log n)
+-- INCLUDES: clock events order state finish
+local P, now, id, reason = KEYS[1], now_ms(ARGV[1]), ARGV[2], ARGV[4]
+local state = state_of(P, id)
+if not state then return { 'missing' } end
+if state == 'cancelled' and ARGV[3] == '1' then return { state } end
+if state == 'active' then
+  redis.call('HSET', P .. 'cancelling', id, reason)
+  local worker = string.match(redis.call('HGET', P .. 'leases', id) or '', '^%d+ %d+ (.+)$')
+  if worker then
+    redis.call('RPUSH', P .. 'orders:' .. worker, id .. ' ' .. reason)
+    -- An order is a nudge; the wish itself stands in `cancelling` and comes back with every lease extension.
+    redis.call('PEXPIRE', P .. 'orders:' .. worker, 60000)
+  end
+  tell('cancelling', id, one_line(reason))
+  publish(P, now)
+  return { 'active' }
+end
+if state ~= 'waiting' and state ~= 'delayed' and state ~= 'blocked' then return { 'refused', state } end
+redis.call('ZREM', P .. state, id)
+redis.call('ZREM', P .. 'expiring', id)
+cancelled(P, id, now, nil, reason, tonumber(ARGV[5]), tonumber(ARGV[6]))
+publish(P, now)
+return { 'cancelled' }

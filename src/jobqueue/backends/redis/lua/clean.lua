@@ -1,0 +1,35 @@
+-- Jobs of one state that entered it long enough ago -> gone: one batch, oldest first.
+-- KEYS: queue prefix
+-- ARGV: now, state, older than ms, limit, offset, look at
+-- RETURNS: ids, number looked at and kept, whether the end was reached
+-- COST: O(look at * log n)
+-- INCLUDES: clock events order state
+local P, now, state = KEYS[1], now_ms(ARGV[1]), ARGV[2]
+local cutoff, limit, offset, look_at = now - tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local candidates = redis.call('ZRANGE', P .. state, offset, offset + look_at - 1, 'WITHSCORES')
+local finished = state == 'completed' or state == 'failed' or state == 'cancelled'
+local ids, kept, ended = {}, 0, #candidates < 2 * look_at
+for i = 1, #candidates, 2 do
+  local id, since = candidates[i], nil
+  if finished then
+    since = math.floor(tonumber(candidates[i + 1]) / DUE)
+    if since > cutoff then ended = true; break end
+  else
+    since = tonumber(redis.call('HGET', P .. 'job:' .. id, 'created') or '0')
+  end
+  if since <= cutoff then
+    ids[#ids + 1] = id
+    if #ids == limit then break end
+  else
+    kept = kept + 1
+  end
+end
+if #ids > 0 then
+  redis.call('ZREM', P .. state, unpack(ids))
+  redis.call('ZREM', P .. 'expiring', unpack(ids))
+  redis.call('ZREM', P .. 'retention', unpack(ids))
+  forget(P, ids)
+  tell('cleaned', '', #ids)
+  publish(P, now)
+end
+return { ids, kept, ended and 1 or 0 }

@@ -1,0 +1,68 @@
+-- How a job ends: into completed, failed or cancelled, trimmed by its retention, with an outbox effect if it leaves a letter.
+
+-- The scores of finished jobs rise even within one millisecond, so that "the oldest" is exact.
+local function finished_score(P, state, now)
+  local last = redis.call('ZRANGE', P .. state, -1, -1, 'WITHSCORES')
+  local score = now * DUE
+  if last[2] and tonumber(last[2]) >= score then score = tonumber(last[2]) + 1 end
+  return score
+end
+
+local function trim(P, state, count)
+  local excess = redis.call('ZCARD', P .. state) - count
+  while excess > 0 do
+    local popped = redis.call('ZPOPMIN', P .. state, math.min(excess, 1000))
+    local ids = {}
+    for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
+    if #ids == 0 then return end
+    forget(P, ids)
+    excess = excess - #ids
+  end
+end
+
+-- The job's hash has been brought up to date; count -1 keeps all, 0 only this one goes; age 0 is for ever.
+local function retain(P, state, id, now, count, age)
+  if count == 0 then
+    forget(P, { id })
+    return
+  end
+  redis.call('ZADD', P .. state, score_text(finished_score(P, state, now)), id)
+  if count > 0 then trim(P, state, count) end
+  if age > 0 then redis.call('ZADD', P .. 'retention', score_text(now + age), id) end
+end
+
+-- The letter is built where it is delivered; here its facts are put down in the same step that fails the job.
+local function leave_letter(P, id, now, queue)
+  if queue == '' then return false end
+  local entry = { 'XADD', P .. 'outbox', '*', 'to', queue, 'id', id, 'finished', score_text(now) }
+  for _, part in ipairs(redis.call('HGETALL', P .. 'job:' .. id)) do entry[#entry + 1] = part end
+  redis.call(unpack(entry))
+  return true
+end
+
+local function fail(P, id, now, started, error_json, error_type, spent, count, age, dead_letter)
+  local key = P .. 'job:' .. id
+  if spent then redis.call('HINCRBY', key, 'failures', 1) end
+  redis.call('HSET', key, 'error', error_json)
+  if started then redis.call('HSET', key, 'started', started) end
+  local outbox = leave_letter(P, id, now, dead_letter)
+  redis.call('HSET', key, 'finished', score_text(now))
+  retain(P, 'failed', id, now, count, age)
+  tell('failed', id, error_type)
+  return outbox
+end
+
+local EXPIRED = '{"type":"Expired","message":"expired in the queue before it was started"}'
+
+local function fail_expired(P, id, now, dead_letter)
+  redis.call('ZREM', P .. 'expiring', id)
+  return fail(P, id, now, nil, EXPIRED, 'Expired', false, -1, 0, dead_letter)
+end
+
+local function cancelled(P, id, now, started, reason, count, age)
+  local key = P .. 'job:' .. id
+  redis.call('HSET', key, 'finished', score_text(now), 'reason', reason)
+  if started then redis.call('HSET', key, 'started', started) end
+  retain(P, 'cancelled', id, now, count, age)
+  tell('cancelled', id, one_line(reason))
+end

@@ -1,0 +1,26 @@
+-- Everything -> gone: one batch; the caller repeats it until nothing is left.
+-- KEYS: queue prefix
+-- ARGV: force ('1' or '0'), limit
+-- RETURNS: 'refused', number active; or 'more', ids; or 'done', ids
+-- COST: O(limit * log n)
+-- INCLUDES: order state
+local P, limit = KEYS[1], tonumber(ARGV[2])
+local active = redis.call('ZCARD', P .. 'active')
+if active > 0 and ARGV[1] ~= '1' then return { 'refused', active } end
+for _, state in ipairs(STATES) do
+  local ids = redis.call('ZRANGE', P .. state, 0, limit - 1)
+  if #ids > 0 then
+    -- Nothing may be claimed or settled from what is left between two batches.
+    redis.call('HSET', P .. 'meta', 'paused', '1')
+    redis.call('ZREM', P .. state, unpack(ids))
+    redis.call('HDEL', P .. 'leases', unpack(ids))
+    forget(P, ids)
+    return { 'more', ids }
+  end
+end
+for _, worker in ipairs(redis.call('ZRANGE', P .. 'seen', 0, -1)) do redis.call('DEL', P .. 'orders:' .. worker) end
+for _, name in ipairs({ 'meta', 'wake', 'events', 'outbox', 'leases', 'cancelling', 'expiring', 'retention', 'calls',
+  'workers', 'seen' }) do
+  redis.call('DEL', P .. name)
+end
+return { 'done', {} }

@@ -1,0 +1,18 @@
+-- Stop or resume claiming.
+-- KEYS: queue prefix
+-- ARGV: now, paused ('1' or '0')
+-- RETURNS: 1
+-- COST: O(1)
+-- INCLUDES: clock events order
+local P, now = KEYS[1], now_ms(ARGV[1])
+if ARGV[2] == '1' then
+  redis.call('HSET', P .. 'meta', 'paused', '1')
+  redis.call('DEL', P .. 'wake')
+  tell('paused', '')
+else
+  redis.call('HDEL', P .. 'meta', 'paused')
+  if redis.call('ZCARD', P .. 'waiting') > 0 then wake(P) end
+  tell('resumed', '')
+end
+publish(P, now)
+return 1

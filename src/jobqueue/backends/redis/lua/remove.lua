@@ -1,0 +1,17 @@
+-- any state but active -> gone.
+-- KEYS: queue prefix
+-- ARGV: now, id, repeated
+-- RETURNS: state before; or 'missing'; or 'refused', state
+-- COST: O(log n)
+-- INCLUDES: clock events order state
+local P, now, id = KEYS[1], now_ms(ARGV[1]), ARGV[2]
+local state = state_of(P, id)
+if not state then return { 'missing' } end
+if state == 'active' then return { 'refused', state } end
+redis.call('ZREM', P .. state, id)
+redis.call('ZREM', P .. 'expiring', id)
+redis.call('ZREM', P .. 'retention', id)
+forget(P, { id })
+tell('removed', id)
+publish(P, now)
+return { state }

@@ -1,0 +1,19 @@
+-- Change the priority of an unfinished job; a waiting one goes to the end of its new priority.
+-- KEYS: queue prefix
+-- ARGV: now, id, repeated, priority
+-- RETURNS: state afterwards; or 'missing'; or 'refused', state
+-- COST: O(log n)
+-- INCLUDES: clock events order state
+local P, now, id, priority = KEYS[1], now_ms(ARGV[1]), ARGV[2], tonumber(ARGV[4])
+local state = state_of(P, id)
+if not state then return { 'missing' } end
+if state == 'completed' or state == 'failed' or state == 'cancelled' then return { 'refused', state } end
+if priority == 3 then
+  redis.call('HDEL', P .. 'job:' .. id, 'priority')
+else
+  redis.call('HSET', P .. 'job:' .. id, 'priority', ARGV[4])
+end
+if state == 'waiting' then append_waiting(P, { id }, { priority }) end
+tell('reprioritized', id, ARGV[4])
+publish(P, now)
+return { state }

@@ -1,0 +1,16 @@
+-- failed, cancelled, completed -> waiting: by hand, with fresh attempts and stalls, at the end of its priority.
+-- KEYS: queue prefix
+-- ARGV: now, id, repeated, has data, data, finished ms ('' any)
+-- RETURNS: state afterwards; or 'missing'; or 'refused', state
+-- COST: O(log n)
+-- INCLUDES: clock events order state revive
+local P, now, id = KEYS[1], now_ms(ARGV[1]), ARGV[2]
+local state = state_of(P, id)
+if not state then return { 'missing' } end
+if state == 'waiting' and ARGV[3] == '1' then return { state } end
+if state ~= 'failed' and state ~= 'cancelled' and state ~= 'completed' then return { 'refused', state } end
+if ARGV[6] ~= '' and redis.call('HGET', P .. 'job:' .. id, 'finished') ~= ARGV[6] then return { 'refused', state } end
+if ARGV[4] == '1' then redis.call('HSET', P .. 'job:' .. id, 'data', ARGV[5]) end
+revive(P, state, { id })
+publish(P, now)
+return { 'waiting' }

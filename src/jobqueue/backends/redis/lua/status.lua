@@ -1,0 +1,23 @@
+-- The queue at a glance.
+-- KEYS: queue prefix
+-- ARGV: now
+-- RETURNS: paused, age of the oldest waiting job in ms (-1: none), then state and count for each state
+-- COST: O(log n); the oldest is looked for at the head of each of the first 32 priorities in use
+-- INCLUDES: clock order state
+local P, now = KEYS[1], now_ms(ARGV[1])
+local oldest, from, hops = nil, '-inf', 0
+while hops < 32 do
+  local head = redis.call('ZRANGE', P .. 'waiting', from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  if not head[1] then break end
+  local created = tonumber(redis.call('HGET', P .. 'job:' .. head[1], 'created') or score_text(now))
+  if not oldest or created < oldest then oldest = created end
+  from = score_text((math.floor(tonumber(head[2]) / SPAN) + 1) * SPAN)
+  hops = hops + 1
+end
+local paused = redis.call('HGET', P .. 'meta', 'paused') == '1'
+local reply = { paused and 1 or 0, oldest and math.max(0, now - oldest) or -1 }
+for _, state in ipairs(STATES) do
+  reply[#reply + 1] = state
+  reply[#reply + 1] = redis.call('ZCARD', P .. state)
+end
+return reply

@@ -1,0 +1,105 @@
+-- active -> waiting, failed, cancelled (lease expired); blocked, delayed, waiting -> failed (expired); finished -> gone (age):
+-- one bounded background round.
+-- KEYS: queue prefix
+-- ARGV: now, max stalls, keep count, keep age, dead letter queue, limit, worker ('' none), presence, presence ms
+-- RETURNS: recovered ids, poisoned ids, expired ids, cancelled ids, removed, more, outbox
+-- COST: O(log n) for each job found, `limit` of each kind at the most
+-- INCLUDES: clock events order state finish
+local P, now = KEYS[1], now_ms(ARGV[1])
+local max_stalls, keep, age = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local dead_letter, limit = ARGV[5], tonumber(ARGV[6])
+local recovered, poisoned, expired, stopped = {}, {}, {}, {}
+local removed, more, outbox = 0, false, false
+
+local function until_now(key)
+  local ids = redis.call('ZRANGE', P .. key, '-inf', score_text(now), 'BYSCORE', 'LIMIT', 0, limit)
+  if #ids == limit then more = true end
+  return ids
+end
+
+-- Dead workers' jobs: in the order in which they were claimed, in front of everyone of their priority.
+local lapsed = until_now('active')
+if #lapsed > 0 then
+  local leases = redis.call('HMGET', P .. 'leases', unpack(lapsed))
+  local wishes = redis.call('HMGET', P .. 'cancelling', unpack(lapsed))
+  redis.call('ZREM', P .. 'active', unpack(lapsed))
+  redis.call('HDEL', P .. 'leases', unpack(lapsed))
+  redis.call('HDEL', P .. 'cancelling', unpack(lapsed))
+  local order = {}
+  for i = 1, #lapsed do
+    local token, since = string.match(leases[i] or '', '^(%d+) (%d+)')
+    order[i] = { id = lapsed[i], token = tonumber(token or '0'), since = since, wish = wishes[i] }
+  end
+  table.sort(order, function(one, other) return one.token < other.token end)
+  for _, lease in ipairs(order) do
+    local key = P .. 'job:' .. lease.id
+    if lease.wish then
+      cancelled(P, lease.id, now, lease.since, lease.wish, -1, 0)
+      stopped[#stopped + 1] = lease.id
+    else
+      local stalls = redis.call('HINCRBY', key, 'stalls', 1)
+      if stalls >= max_stalls then
+        local message = 'its worker was lost ' .. stalls .. ' times'
+        local error_json = '{"type":"WorkerLost","message":"' .. message .. '"}'
+        if fail(P, lease.id, now, lease.since, error_json, 'WorkerLost', false, keep, age, dead_letter) then outbox = true end
+        poisoned[#poisoned + 1] = lease.id
+      else
+        recovered[#recovered + 1] = lease.id
+        tell('recovered', lease.id)
+      end
+    end
+  end
+  if #recovered > 0 then
+    prepend_waiting(P, recovered)
+    if redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
+  end
+end
+
+local stale = until_now('expiring')
+if #stale > 0 then
+  redis.call('ZREM', P .. 'expiring', unpack(stale))
+  for _, id in ipairs(stale) do
+    local state = state_of(P, id)
+    -- An active job is judged again when it is next claimed.
+    if state == 'waiting' or state == 'delayed' or state == 'blocked' then
+      redis.call('ZREM', P .. state, id)
+      if fail(P, id, now, nil, EXPIRED, 'Expired', false, keep, age, dead_letter) then outbox = true end
+      expired[#expired + 1] = id
+    end
+  end
+end
+
+local aged = until_now('retention')
+if #aged > 0 then
+  redis.call('ZREM', P .. 'retention', unpack(aged))
+  redis.call('ZREM', P .. 'completed', unpack(aged))
+  redis.call('ZREM', P .. 'failed', unpack(aged))
+  redis.call('ZREM', P .. 'cancelled', unpack(aged))
+  forget(P, aged)
+  removed = #aged
+end
+
+if ARGV[7] ~= '' then
+  redis.call('ZADD', P .. 'seen', score_text(now), ARGV[7])
+  redis.call('HSET', P .. 'workers', ARGV[7], ARGV[8])
+end
+local gone = redis.call('ZRANGE', P .. 'seen', '-inf', score_text(now - tonumber(ARGV[9])), 'BYSCORE', 'LIMIT', 0, limit)
+for _, worker in ipairs(gone) do
+  redis.call('ZREM', P .. 'seen', worker)
+  redis.call('HDEL', P .. 'workers', worker)
+  redis.call('DEL', P .. 'orders:' .. worker)
+end
+
+-- The memory of callers (workers' exchanges, producers' calls) is for repeats, which come within seconds.
+if redis.call('HLEN', P .. 'calls') > 1000 then
+  local scan = redis.call('HSCAN', P .. 'calls', redis.call('HGET', P .. 'meta', 'sweep') or '0', 'COUNT', 200)
+  redis.call('HSET', P .. 'meta', 'sweep', scan[1])
+  for i = 1, #scan[2], 2 do
+    local at = string.match(scan[2][i + 1], '^%d+ (%d+)')
+    if not at or now - tonumber(at) > 600000 then redis.call('HDEL', P .. 'calls', scan[2][i]) end
+  end
+end
+
+if not outbox and redis.call('XLEN', P .. 'outbox') > 0 then outbox = true end
+publish(P, now)
+return { recovered, poisoned, expired, stopped, removed, more and 1 or 0, outbox and 1 or 0 }
