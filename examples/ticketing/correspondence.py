@@ -1,0 +1,90 @@
+"""Who is told what at each step: the one place that decides it.
+
+Pure, so that the auditor can work out beforehand which messages there must be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from examples.ticketing.contracts import (
+    AnyStep,
+    InvoiceCreated,
+    PaymentReceived,
+    TicketApproved,
+    TicketAssigned,
+    TicketCreated,
+    TicketQuoted,
+)
+from examples.ticketing.ticket import Contact, Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message owed to one person. ``job_id`` names it for good: the same step owes the same ids, however
+    often it runs."""
+
+    job_id: str
+    to: Contact
+    template: str
+    facts: dict[str, str]
+
+
+def notices_for(step: AnyStep) -> list[Notice]:
+    """The messages that ``step`` owes, without those to people who cannot be reached."""
+    people = _audience(step)
+    facts = _facts(step)
+    return [
+        Notice(
+            job_id=f"{step.job_id}.{role}",
+            to=person,
+            template=f"{step.step}_{role}",
+            facts=facts | {"recipient": person.name},
+        )
+        for role, person in people.items()
+        if person is not None and (person.email or person.phone)
+    ]
+
+
+def _audience(step: AnyStep) -> dict[str, Contact | None]:
+    ticket = step.ticket
+    match step:
+        case TicketCreated():
+            return {"landlord": ticket.landlord, "tenant": ticket.tenant}
+        case TicketQuoted():
+            return {"landlord": ticket.landlord}
+        case TicketApproved():
+            return {"contractor": step.quote.contractor, "tenant": ticket.tenant}
+        case TicketAssigned():
+            return {"contractor": step.visit.contractor, "tenant": ticket.tenant}
+        case InvoiceCreated():
+            return {"landlord": ticket.landlord}
+        case PaymentReceived():
+            return {"landlord": ticket.landlord, "contractor": step.payment.contractor}
+    assert_never(step)
+
+
+def _facts(step: AnyStep) -> dict[str, str]:
+    facts = _ticket_facts(step.ticket)
+    match step:
+        case TicketCreated():
+            return facts
+        case TicketQuoted() | TicketApproved():
+            return facts | {"contractor": step.quote.contractor.name, "amount": f"{step.quote.amount:.2f}"}
+        case TicketAssigned():
+            return facts | {"contractor": step.visit.contractor.name, "day": f"{step.visit.day:%d %b %Y}"}
+        case InvoiceCreated():
+            return facts | {"invoice": step.invoice.number, "amount": f"{step.invoice.total:.2f}"}
+        case PaymentReceived():
+            return facts | {"invoice": step.payment.invoice, "amount": f"{step.payment.amount:.2f}"}
+    assert_never(step)
+
+
+def _ticket_facts(ticket: Ticket) -> dict[str, str]:
+    return {
+        "ticket": ticket.id,
+        "category": ticket.category,
+        "address": ticket.address,
+        "reported": f"{ticket.reported_at:%d %b %Y}",
+    }

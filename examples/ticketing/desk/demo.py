@@ -1,0 +1,105 @@
+"""The demonstration's plot, from the first report to the audit.
+
+1. Takes every service request through its six steps, the first hundred by the web API.
+2. Waits until all notifications have been sent or have failed for good.
+3. Sums up what the workers did and shows the dead letters.
+4. Repairs the gateway, retries the letters and waits again.
+5. Holds mailbox and gateway log against what must be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from time import perf_counter
+
+import anyio
+import httpx2 as httpx
+from examples.ticketing.desk.audit import Owed, audit
+from examples.ticketing.desk.case import Case
+from examples.ticketing.desk.child_process import Child, ChildError
+from examples.ticketing.desk.entrance import ServiceEntrance, WebEntrance
+from examples.ticketing.desk.screen import Screen
+from examples.ticketing.desk.service_request import ServiceRequest
+from examples.ticketing.desk.sms_gateway import read_calls
+from examples.ticketing.desk.stage import Plan, Stage, staged
+from examples.ticketing.desk.summary import Summary
+from examples.ticketing.desk.walk import Walk
+from examples.ticketing.desk.watch import Watch
+from examples.ticketing.ledger import read_ledgers
+
+from jobqueue import DeadLetters
+
+BACKLOG = 2000
+"""Unsent notifications above which the desk takes in no further ticket for the moment."""
+
+
+class Demo:
+    """One demonstration over ``requests``; ``run`` tells whether the audit holds."""
+
+    def __init__(self, plan: Plan, requests: Iterable[ServiceRequest], screen: Screen) -> None:
+        self._plan = plan
+        self._cases = [Case(request) for request in requests]
+        self._screen = screen
+
+    async def run(self, folder: Path) -> bool:
+        screen = self._screen
+        screen.say(f"setting the stage in {folder} (backend: {self._plan.backend})")
+        async with staged(self._plan, folder) as stage, anyio.create_task_group() as background:
+            watch = Watch(stage.jobs, screen.show)
+            background.start_soon(watch.run)
+            for worker in stage.workers:
+                background.start_soon(self._guard, worker, stage.workers)
+            with screen.live():
+                seconds = await self._play(stage, watch)
+            summary = Summary.of(read_ledgers(stage.ledgers))
+            screen.summary(summary, seconds)
+            await self._repair(stage, watch)
+            background.cancel_scope.cancel()
+        return self._close_the_books(stage)
+
+    async def _play(self, stage: Stage, watch: Watch) -> float:
+        """All cases, to the last notification; returns how many seconds it took."""
+        began = perf_counter()
+        async with httpx.AsyncClient(base_url=stage.api_url, timeout=30) as http:
+            walk = Walk(
+                self._cases,
+                web=WebEntrance(http, stage.jobs),
+                service=ServiceEntrance(stage.jobs),
+                road_clear=lambda: watch.until(lambda view: view.notifications.waiting < BACKLOG),
+            )
+            self._screen.walk = walk
+            await walk.run()
+        await self._quiet(watch)
+        for trouble in walk.stuck:
+            self._screen.say(f"stuck: {trouble}")
+        return perf_counter() - began
+
+    async def _repair(self, stage: Stage, watch: Watch) -> None:
+        """Mends what made the dead letters, and gives their jobs another chance."""
+        letters = DeadLetters(stage.jobs.dead_letter)
+        self._screen.letters([letter async for letter in letters])
+        async with httpx.AsyncClient(base_url=stage.gateway_url) as http:
+            (await http.post("/repair")).raise_for_status()
+        retried = await letters.retry_all()
+        self._screen.say(f"the gateway is repaired; {retried} dead letters retried")
+        await self._quiet(watch)
+
+    async def _quiet(self, watch: Watch) -> None:
+        await watch.look_anew()
+        await watch.until(lambda view: view.quiet)
+
+    async def _guard(self, worker: Child, workers: list[Child]) -> None:
+        """The others take over the work of a worker that ends before its time; without any there is no point
+        in waiting."""
+        code = await worker.process.wait()
+        self._screen.say(f"a worker has ended with code {code}")
+        if not any(other.alive for other in workers):
+            raise ChildError("all workers have ended")
+
+    def _close_the_books(self, stage: Stage) -> bool:
+        runs = Summary.of(read_ledgers(stage.ledgers)).runs
+        owed = Owed.by(step for case in self._cases for step in case.steps)
+        result = audit(owed, stage.mailbox.messages(), read_calls(stage.gateway_log), runs)
+        self._screen.audit(result)
+        return result.holds

@@ -1,0 +1,89 @@
+"""The two ways into the application: its own service, and the web API. Either waits until the step's job is
+done."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, assert_never
+
+import httpx2 as httpx
+from examples.ticketing.contracts import (
+    AnyStep,
+    InvoiceCreated,
+    PaymentReceived,
+    TicketApproved,
+    TicketAssigned,
+    TicketCreated,
+    TicketQuoted,
+)
+from examples.ticketing.service import JobsService
+
+from jobqueue import Job
+
+PATIENCE = 300.0
+"""Seconds that the people at the desk wait for one step."""
+
+
+class Entrance(Protocol):
+    async def take(self, step: AnyStep) -> None:
+        """Enqueue ``step`` and wait for its job. Raises JobFailed, or TimeoutError after :data:`PATIENCE`."""
+        ...
+
+
+class ServiceEntrance:
+    """As code within the application enqueues."""
+
+    def __init__(self, jobs: JobsService) -> None:
+        self._jobs = jobs
+
+    async def take(self, step: AnyStep) -> None:
+        job = await self._enqueue(step)
+        await job.result(timeout=PATIENCE)
+
+    async def _enqueue(self, step: AnyStep) -> Job[Any, Any]:
+        match step:
+            case TicketCreated():
+                return await self._jobs.enqueue_ticket_created(step)
+            case TicketQuoted():
+                return await self._jobs.enqueue_ticket_quoted(step)
+            case TicketApproved():
+                return await self._jobs.enqueue_ticket_approved(step)
+            case TicketAssigned():
+                return await self._jobs.enqueue_ticket_assigned(step)
+            case InvoiceCreated():
+                return await self._jobs.enqueue_invoice_created(step)
+            case PaymentReceived():
+                return await self._jobs.enqueue_payment_received(step)
+        assert_never(step)
+
+
+class WebEntrance:
+    """As other people's programs do it: over HTTP."""
+
+    def __init__(self, http: httpx.AsyncClient, jobs: JobsService) -> None:
+        self._http = http
+        self._jobs = jobs
+
+    async def take(self, step: AnyStep) -> None:
+        response = await self._http.post(_path(step), content=step.model_dump_json())
+        response.raise_for_status()
+        # The API answers before the work is done. A job that is no longer there has been done and forgotten.
+        if job := await self._jobs.tickets.get(response.json()["job_id"]):
+            await job.result(timeout=PATIENCE)
+
+
+def _path(step: AnyStep) -> str:
+    ticket = f"/tickets/{step.ticket.id}"
+    match step:
+        case TicketCreated():
+            return "/tickets"
+        case TicketQuoted():
+            return f"{ticket}/quote"
+        case TicketApproved():
+            return f"{ticket}/approve"
+        case TicketAssigned():
+            return f"{ticket}/assign"
+        case InvoiceCreated():
+            return f"{ticket}/invoice"
+        case PaymentReceived():
+            return f"{ticket}/payments"
+    assert_never(step)

@@ -1,0 +1,125 @@
+"""What the demonstration shows: a live picture in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+
+from examples.ticketing.desk.audit import Audit, Finding
+from examples.ticketing.desk.summary import Summary
+from examples.ticketing.desk.walk import Walk
+from examples.ticketing.desk.watch import View
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from jobqueue import DeadLetter
+
+PLAIN_INTERVAL = 2.0
+LETTERS_SHOWN = 10
+
+
+class Screen:
+    """Everything printed goes through here."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+        self._live: Live | None = None
+        self._last_line = 0.0
+        self.walk: Walk | None = None
+
+    def say(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """While this is open, :meth:`show` keeps the picture up to date."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(console=self._console, auto_refresh=False, transient=True) as self._live:
+            yield
+        self._live = None
+
+    def show(self, view: View) -> None:
+        if self._live:
+            self._live.update(self._picture(view), refresh=True)
+        elif self._console.is_terminal is False and monotonic() - self._last_line >= PLAIN_INTERVAL:
+            self._last_line = monotonic()
+            self.say(self._line(view))
+
+    def summary(self, summary: Summary, seconds: float) -> None:
+        table = Table(title="What the workers did")
+        for column in ("queue", "type"):
+            table.add_column(column)
+        for column in ("done", "retried", "dead", "wait p50", "wait p95"):
+            table.add_column(column, justify="right")
+        for (queue, job_type), line in sorted(summary.lines.items(), reverse=True):
+            table.add_row(
+                queue,
+                job_type,
+                str(line.done),
+                str(line.retried),
+                str(line.dead),
+                f"{line.median_wait * 1000:.0f} ms",
+                f"{line.slow_wait * 1000:.0f} ms",
+            )
+        self._console.print(table)
+        self.say(f"{summary.done} jobs in {seconds:.1f} s: {summary.done / seconds:.0f} jobs/s")
+
+    def letters(self, letters: Sequence[DeadLetter]) -> None:
+        table = Table(title=f"Dead letters: {len(letters)}")
+        for column in ("origin", "job", "type", "attempts", "error"):
+            table.add_column(column)
+        for letter in letters[:LETTERS_SHOWN]:
+            error = f"{letter.error.type}: {letter.error.message}"
+            table.add_row(letter.origin, letter.job_id, letter.type, str(letter.attempts), error[:60])
+        self._console.print(table)
+        if len(letters) > LETTERS_SHOWN:
+            self.say(f"… and {len(letters) - LETTERS_SHOWN} more")
+
+    def audit(self, audit: Audit) -> None:
+        self._finding("mailbox", audit.mails)
+        self._finding("gateway", audit.texts)
+        self.say(
+            f"on the way the gateway refused {audit.refused_calls} calls, lost {audit.lost_replies} replies "
+            f"and recognised {audit.repeated_calls} repeats by their key"
+        )
+        self.say("AUDIT HOLDS: every message is where it must be" if audit.holds else "AUDIT FAILED")
+
+    def _finding(self, place: str, finding: Finding) -> None:
+        self.say(
+            f"{place}: {finding.owed} messages owed, {finding.arrived} there; repeats explained "
+            f"by a second run: {len(finding.repeats_explained)}"
+        )
+        for fault in ("missing", "unexpected", "misdirected", "repeats_unexplained"):
+            if job_ids := getattr(finding, fault):
+                self.say(f"  {fault.replace('_', ' ')}: {len(job_ids)}, such as {', '.join(job_ids[:3])}")
+
+    def _line(self, view: View) -> str:
+        walked = f"{self.walk.cases_done}/{len(self.walk.cases)} tickets paid, " if self.walk else ""
+        sending = (
+            f"{view.notifications.unfinished} notifications ({view.notifications.delayed} to be retried)"
+        )
+        letters = f"{view.letters.waiting} dead letters"
+        return f"{walked}{view.tickets.unfinished} ticket jobs and {sending} under way, {letters}"
+
+    def _picture(self, view: View) -> RenderableType:
+        table = Table()
+        table.add_column("queue")
+        for column in ("waiting", "active", "delayed", "failed"):
+            table.add_column(column, justify="right")
+        rows = (
+            ("tickets", view.tickets),
+            ("notifications", view.notifications),
+            ("dead-letter", view.letters),
+        )
+        for name, queue in rows:
+            table.add_row(name, str(queue.waiting), str(queue.active), str(queue.delayed), str(queue.failed))
+        if self.walk is None:
+            return table
+        done, total = self.walk.cases_done, len(self.walk.cases)
+        return Group(Text(f"{done} of {total} tickets paid"), ProgressBar(total, done, width=60), table)

@@ -1,0 +1,54 @@
+"""Takes cases through their six steps: many cases at a time, each case one step after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+
+import anyio
+from examples.ticketing.desk.case import Case
+from examples.ticketing.desk.entrance import Entrance
+
+from jobqueue import JobFailed
+
+
+@dataclass(slots=True)
+class Walk:
+    """The walk and how far it has come.
+
+    The first ``by_web`` cases go through ``web``, the others through ``service``. ``at_once`` bounds the
+    ticket jobs under way, and ``road_clear`` is awaited before each new case, so that five thousand requests
+    do not pile up as jobs.
+    """
+
+    cases: list[Case]
+    web: Entrance
+    service: Entrance
+    road_clear: Callable[[], Awaitable[None]]
+    by_web: int = 100
+    at_once: int = 100
+    steps_done: int = 0
+    cases_done: int = 0
+    stuck: list[str] = field(default_factory=list[str])
+
+    async def run(self) -> None:
+        waiting = iter(enumerate(self.cases))
+        async with anyio.create_task_group() as walkers:
+            for _ in range(min(self.at_once, len(self.cases))):
+                walkers.start_soon(self._walker, waiting)
+
+    async def _walker(self, waiting: Iterator[tuple[int, Case]]) -> None:
+        for number, case in waiting:
+            await self.road_clear()
+            await self._take(case, self.web if number < self.by_web else self.service)
+            self.cases_done += 1
+
+    async def _take(self, case: Case, entrance: Entrance) -> None:
+        for step in case.steps:
+            try:
+                await entrance.take(step)
+            except JobFailed as failure:
+                # This ticket needs a person; the others go on.
+                self.stuck.append(f"{step.job_id}: {failure}")
+                return
+            self.steps_done += 1

@@ -1,0 +1,85 @@
+"""Looks at the queues again and again while the demonstration runs, for the display and for whoever waits for
+a state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import anyio
+from examples.ticketing.service import JobsService
+
+INTERVAL = 0.25
+"""Seconds between two looks. Three counts in constant time each: no load to speak of."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """One queue at one moment."""
+
+    waiting: int = 0
+    active: int = 0
+    delayed: int = 0
+    failed: int = 0
+
+    @property
+    def unfinished(self) -> int:
+        return self.waiting + self.active + self.delayed
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All queues at one moment."""
+
+    tickets: QueueView = QueueView()
+    notifications: QueueView = QueueView()
+    letters: QueueView = QueueView()
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is left to do, and every failed job's letter has arrived."""
+        failed = self.tickets.failed + self.notifications.failed
+        return (
+            not self.tickets.unfinished
+            and not self.notifications.unfinished
+            and self.letters.waiting >= failed
+        )
+
+
+class Watch:
+    """``run`` looks until cancelled and calls ``show`` with each view; ``until`` waits for a view of some
+    kind."""
+
+    def __init__(self, jobs: JobsService, show: Callable[[View], None]) -> None:
+        self.view = View()
+        self._jobs = jobs
+        self._show = show
+        self._looked = anyio.Event()
+
+    async def run(self) -> NoReturn:
+        while True:
+            self.view = await self._look()
+            self._show(self.view)
+            self._looked.set()
+            self._looked = anyio.Event()
+            await anyio.sleep(INTERVAL)
+
+    async def until(self, wanted: Callable[[View], bool]) -> None:
+        """Returns as soon as the latest view is ``wanted``: at once, if it is."""
+        while not wanted(self.view):
+            await self._looked.wait()
+
+    async def look_anew(self) -> None:
+        """Returns when ``view`` was taken wholly after this call; the look under way now may have begun
+        before it."""
+        for _ in range(2):
+            await self._looked.wait()
+
+    async def _look(self) -> View:
+        jobs = self._jobs
+        views: list[QueueView] = []
+        for queue in (jobs.tickets, jobs.notifications, jobs.dead_letter):
+            counts = await queue.counts()
+            views.append(QueueView(counts.waiting, counts.active, counts.delayed, counts.failed))
+        return View(*views)

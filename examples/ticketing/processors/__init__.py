@@ -1,0 +1,1 @@
+"""The work itself: one module for each queue."""

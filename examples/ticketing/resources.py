@@ -1,0 +1,55 @@
+"""What processors work with, opened once for each worker and closed with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2 as httpx
+from examples.ticketing.mailer import Mailer
+from examples.ticketing.service import JobsService
+from examples.ticketing.settings import Settings
+from examples.ticketing.sms_client import SmsClient
+from examples.ticketing.stationery import Stationery
+
+from jobqueue import Job, Worker
+from jobqueue.backends import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The connections and templates of one worker."""
+
+    jobs: JobsService
+    mailer: Mailer
+    sms: SmsClient
+    stationery: Stationery
+
+
+def resources_of(job: Job[Any, Any]) -> Resources:
+    """The worker's resources, typed. Fails loudly in a worker that was built without our ``lifespan``."""
+    if not isinstance(job.resources, Resources):
+        raise TypeError("this worker has no ticketing resources: build it with worker.ticket_worker()")
+    return job.resources
+
+
+def lifespan_for(
+    backend: Backend, settings: Settings
+) -> Callable[[Worker], AbstractAsyncContextManager[Resources]]:
+    """What ``Worker(lifespan=...)`` asks for: opens the resources when the worker starts, closes them when it
+    has stopped."""
+
+    @asynccontextmanager
+    async def lifespan(_: Worker) -> AsyncIterator[Resources]:
+        mailer = Mailer(
+            settings.smtp_host,
+            settings.smtp_port,
+            sender=settings.sender,
+            connections=settings.smtp_connections,
+        )
+        async with mailer, httpx.AsyncClient(base_url=settings.sms_gateway_url, timeout=10) as http:
+            yield Resources(JobsService(backend, retry=settings.retry), mailer, SmsClient(http), Stationery())
+
+    return lifespan

@@ -1,0 +1,72 @@
+"""A worker process: ``python -m examples.ticketing.worker_main [--backend redis://…]``.
+
+Start as many as there is work for, on as many machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from examples.ticketing.desk.child_process import announce, end_with_parent
+from examples.ticketing.ledger import Ledger
+from examples.ticketing.processors import dead_letters, notifications, tickets
+from examples.ticketing.resources import lifespan_for
+from examples.ticketing.service import JobsService
+from examples.ticketing.settings import Settings
+
+from jobqueue import Worker, connect
+from jobqueue.backends import Backend
+
+PROCESSORS = (tickets, notifications, dead_letters)
+"""Importing these modules registers their processors; naming them here says that this is why they are
+imported."""
+
+
+@contextmanager
+def ticket_worker(backend: Backend, settings: Settings, *, alerts: bool = False) -> Iterator[Worker]:
+    """The application's worker: both queues, the resources, and the ledger if the settings want one.
+
+    ``alerts`` adds the dead-letter queue, so that letters are announced instead of waiting for a person.
+    """
+    jobs = JobsService(backend)
+    queues = [jobs.tickets, jobs.notifications, *([jobs.dead_letter] if alerts else [])]
+    slots = {jobs.tickets.name: settings.ticket_slots, jobs.notifications.name: settings.notification_slots}
+    ledger = Ledger(settings.ledger_dir / f"worker-{os.getpid()}.jsonl") if settings.ledger_dir else None
+    try:
+        yield Worker(
+            *queues,
+            concurrency=slots | ({jobs.dead_letter.name: 1} if alerts else {}),
+            lifespan=lifespan_for(backend, settings),
+            middleware=[ledger] if ledger else [],
+        )
+    finally:
+        if ledger:
+            ledger.close()
+
+
+async def work(url: str | None, namespace: str, *, alerts: bool) -> None:
+    """Works until SIGTERM or SIGINT."""
+    async with connect(url, namespace=namespace) as backend:
+        with ticket_worker(backend, Settings(), alerts=alerts) as worker:
+            announce()
+            await worker.run()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A worker of the ticket desk.")
+    parser.add_argument("--backend", help="redis://…, embedded://PATH; without it REDIS_URL is read")
+    parser.add_argument("--namespace", default="ticketing")
+    parser.add_argument("--alerts", action="store_true", help="announce dead letters by e-mail")
+    parser.add_argument("--attached", action="store_true", help="end with the parent process")
+    options = parser.parse_args()
+    if options.attached:
+        end_with_parent()
+    asyncio.run(work(options.backend, options.namespace, alerts=options.alerts))
+
+
+if __name__ == "__main__":
+    main()
