@@ -7,7 +7,7 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +46,7 @@ async def _run(demo: Demo, folder: Path) -> bool:
 
 
 @contextmanager
-def _folder(chosen: Path | None) -> Iterator[Path]:
+def _folder(chosen: Path | None) -> Generator[Path]:
     """The folder that was asked for, which stays, or a temporary one."""
     if chosen is not None:
         folder = chosen.resolve() / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"

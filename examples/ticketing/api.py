@@ -9,7 +9,7 @@ This desk keeps no database, so each request brings the ticket along as the call
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -43,7 +43,7 @@ def create_app(open_jobs: Callable[[], AbstractAsyncContextManager[JobsService]]
     """The application on the jobs service that ``open_jobs`` opens and closes."""
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         async with open_jobs() as jobs:
             app.state.jobs = jobs
             yield
@@ -150,7 +150,7 @@ def main() -> None:
     options = parser.parse_args()
 
     @asynccontextmanager
-    async def open_jobs() -> AsyncIterator[JobsService]:
+    async def open_jobs() -> AsyncGenerator[JobsService]:
         async with connect(options.backend, namespace=options.namespace) as backend:
             yield JobsService(backend)
 

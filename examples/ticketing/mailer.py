@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from email.message import EmailMessage
 from email.utils import formataddr
@@ -42,7 +42,7 @@ class Mailer:
             await smtp.send_message(message)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[aiosmtplib.SMTP]:
+    async def _connection(self) -> AsyncGenerator[aiosmtplib.SMTP]:
         async with self._free:
             smtp = self._idle.pop() if self._idle else self._new_connection()
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +42,7 @@ def lifespan_for(
     has stopped."""
 
     @asynccontextmanager
-    async def lifespan(_: Worker) -> AsyncIterator[Resources]:
+    async def lifespan(_: Worker) -> AsyncGenerator[Resources]:
         mailer = Mailer(
             settings.smtp_host,
             settings.smtp_port,

@@ -49,6 +49,8 @@ class JobsService:
         self.tickets = Queue(TICKETS, backend=backend)
         self.notifications = Queue(NOTIFICATIONS, backend=backend)
         self.dead_letter = Queue(DEAD_LETTER, backend=backend)
+        self.queues = (self.tickets, self.notifications, self.dead_letter)
+        self._named = {queue.name: queue for queue in self.queues}
         self._retry = retry
 
     async def enqueue_ticket_created(self, step: TicketCreated) -> Job[TicketCreated]:
@@ -85,11 +87,12 @@ class JobsService:
 
     async def enqueue_job(self, job_type: JobType[DataT, Any], data: DataT, *, job_id: str) -> Job[DataT]:
         """Any job, into the queue that its type names."""
-        return await self._queue(job_type).enqueue(job_type, data, job_id=job_id, retry=self._retry)
+        queue = self._named[job_type.queue]
+        return await queue.enqueue(job_type, data, job_id=job_id, retry=self._retry)
 
     async def find(self, queue: str, job_id: str) -> Job[Any] | None:
         """The job as it stands; None if there is none, or no such queue."""
-        known = self._queues.get(queue)
+        known = self._named.get(queue)
         return await known.get(job_id) if known else None
 
     def _notification(self, notice: Notice, attachments: Sequence[Attachment] = ()) -> NewJob:

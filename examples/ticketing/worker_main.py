@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from examples.ticketing.desk.child_process import announce, end_with_parent
@@ -27,7 +27,7 @@ imported."""
 
 
 @contextmanager
-def ticket_worker(backend: Backend, settings: Settings, *, alerts: bool = False) -> Iterator[Worker]:
+def ticket_worker(backend: Backend, settings: Settings, *, alerts: bool = False) -> Generator[Worker]:
     """The application's worker: both queues, the resources, and the ledger if the settings want one.
 
     ``alerts`` adds the dead-letter queue, so that letters are announced instead of waiting for a person.

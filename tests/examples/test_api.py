@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,9 +33,9 @@ async def client(jobs: JobsService) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def _client_of(jobs: JobsService) -> AsyncIterator[httpx.AsyncClient]:
+async def _client_of(jobs: JobsService) -> AsyncGenerator[httpx.AsyncClient]:
     @asynccontextmanager
-    async def open_jobs() -> AsyncIterator[JobsService]:
+    async def open_jobs() -> AsyncGenerator[JobsService]:
         yield jobs
 
     async with served(create_app(open_jobs)) as url, httpx.AsyncClient(base_url=url) as http:

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ class Child:
 @asynccontextmanager
 async def child_process(
     module: str, *arguments: str, log: Path, settings: Mapping[str, str] | None = None, grace: float = 20
-) -> AsyncIterator[Child]:
+) -> AsyncGenerator[Child]:
     """A running ``python -m module arguments`` whose errors go to ``log``; ended on leaving, after ``grace``
     seconds by force."""
     with log.open("ab") as errors:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
@@ -27,7 +27,7 @@ def configuration(app: ASGIApp) -> uvicorn.Config:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[str]:
+async def served(app: ASGIApp) -> AsyncGenerator[str]:
     """``app``, served by the running event loop on a free port; yields its URL."""
     listener = loopback_socket()
     server = _Guest(configuration(app))
@@ -44,5 +44,5 @@ class _Guest(uvicorn.Server):
     """A server in somebody else's process, where signals are the host's business."""
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         yield

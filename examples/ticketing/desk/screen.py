@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
@@ -35,7 +35,7 @@ class Screen:
         self._console.print(text, markup=False)
 
     @contextmanager
-    def live(self) -> Iterator[None]:
+    def live(self) -> Generator[None]:
         """While this is open, :meth:`show` keeps the picture up to date."""
         if not self._console.is_terminal:
             yield

@@ -3,7 +3,7 @@ order."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(plan: Plan, folder: Path) -> AsyncIterator[Stage]:
+async def staged(plan: Plan, folder: Path) -> AsyncGenerator[Stage]:
     """Sets up everything in ``folder``; on leaving, whatever the reason, nothing is left running."""
     ledgers, mailbox, gateway_log = folder / "ledgers", Mailbox(folder / "mailbox"), folder / "gateway.jsonl"
     ledgers.mkdir()
@@ -108,13 +108,13 @@ def worker_process(
 
 
 @asynccontextmanager
-async def _lent(jobs: JobsService) -> AsyncIterator[JobsService]:
+async def _lent(jobs: JobsService) -> AsyncGenerator[JobsService]:
     """The stage's jobs service for the API, which would otherwise open and close one of its own."""
     yield jobs
 
 
 @asynccontextmanager
-async def _swept(jobs: JobsService) -> AsyncIterator[JobsService]:
+async def _swept(jobs: JobsService) -> AsyncGenerator[JobsService]:
     """Leaves no key behind on a server that others use as well."""
     try:
         yield jobs
