@@ -151,7 +151,8 @@ def main() -> None:
 
     @asynccontextmanager
     async def open_jobs() -> AsyncGenerator[JobsService]:
-        async with connect(options.backend, namespace=options.namespace) as backend:
+        # Falling back to memory would be an API whose jobs no worker can see.
+        async with connect(options.backend, namespace=options.namespace, fallback="never") as backend:
             yield JobsService(backend)
 
     uvicorn.run(create_app(open_jobs), host="127.0.0.1", port=options.port)

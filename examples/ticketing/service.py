@@ -87,7 +87,9 @@ class JobsService:
 
     async def enqueue_job(self, job_type: JobType[DataT, Any], data: DataT, *, job_id: str) -> Job[DataT]:
         """Any job, into the queue that its type names."""
-        queue = self._named[job_type.queue]
+        queue = self._named.get(job_type.queue or "")
+        if queue is None:
+            raise ValueError(f"{job_type.name} names none of our queues")
         return await queue.enqueue(job_type, data, job_id=job_id, retry=self._retry)
 
     async def find(self, queue: str, job_id: str) -> Job[Any] | None:

@@ -50,7 +50,8 @@ def ticket_worker(backend: Backend, settings: Settings, *, alerts: bool = False)
 
 async def work(url: str | None, namespace: str, *, alerts: bool) -> None:
     """Works until SIGTERM or SIGINT."""
-    async with connect(url, namespace=namespace) as backend:
+    # Falling back to memory would be a worker that waits for jobs which nobody can give it.
+    async with connect(url, namespace=namespace, fallback="never") as backend:
         with ticket_worker(backend, Settings(), alerts=alerts) as worker:
             announce()
             await worker.run()

@@ -60,7 +60,7 @@ async def staged(plan: Plan, folder: Path) -> AsyncGenerator[Stage]:
     # A namespace of our own: on a shared server other queues are out of reach, and ours can be swept away.
     url, namespace = plan.backend_url(folder), f"ticketing-{uuid4().hex[:8]}"
     async with (
-        connect(url, namespace=namespace) as backend,
+        connect(url, namespace=namespace, fallback="never") as backend,
         child_process(
             "examples.ticketing.desk.smtp_server",
             *("--mailbox", str(mailbox.folder)),
