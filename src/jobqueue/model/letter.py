@@ -17,8 +17,9 @@ DEAD_LETTER = "dead.letter"
 class DeadLetter(BaseModel):
     """A job that failed for good, as it was at that moment.
 
-    ``origin`` is the queue it failed in, where it stays ``failed`` under ``job_id`` for as long as its retention says.
-    ``data`` is its payload as JSON values, unvalidated: it may be the very reason for the failure.
+    ``origin`` is the queue it failed in, where it stays ``failed`` under ``job_id`` for as long as its
+    retention says. ``data`` is its payload as JSON values, unvalidated: it may be the very reason for the
+    failure.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,8 +40,8 @@ class DeadLetter(BaseModel):
 def letter_for(record: JobRecord) -> tuple[str, str, bytes]:
     """The id, type and data of the letter for a failed job.
 
-    The id is made of the job and the moment it failed, so that a letter delivered twice is one letter and a job that fails
-    again after a retry by hand leaves a second one.
+    The id is made of the job and the moment it failed, so that a letter delivered twice is one letter and a
+    job that fails again after a retry by hand leaves a second one.
     """
     failed_ms = record.finished_ms or 0
     letter = DeadLetter(

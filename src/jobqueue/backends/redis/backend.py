@@ -79,13 +79,18 @@ class RedisBackend:
 
         Raises ConfigurationError for a URL that redis-py does not understand.
         """
-        try:
-            client = redis.asyncio.Redis.from_url(url, socket_connect_timeout=connect_timeout)
-        except ValueError as error:
-            raise ConfigurationError(f"not a Redis URL: {error}") from error
+        client = RedisBackend.client_for(url, connect_timeout=connect_timeout)
         backend = cls(client, namespace=namespace, clock=clock, deadline=deadline)
         backend._owned = True
         return backend
+
+    @staticmethod
+    def client_for(url: str, *, connect_timeout: float = 5.0) -> redis.asyncio.Redis:
+        """A client for the URL, which has not connected yet. Raises ConfigurationError."""
+        try:
+            return redis.asyncio.Redis.from_url(url, socket_connect_timeout=connect_timeout)
+        except ValueError as error:
+            raise ConfigurationError(f"not a Redis URL: {error}") from error
 
     async def open(self) -> None:
         if self._calls.closed:

@@ -8,7 +8,7 @@ whose reply was lost would run again without knowing it; a cancelled command can
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -103,7 +103,7 @@ class Switchboard:
         self._all: set[Line] = set()
 
     @asynccontextmanager
-    async def line(self) -> AsyncIterator[Line]:
+    async def line(self) -> AsyncGenerator[Line]:
         """A line for one ordinary call; waits while all are in use."""
         async with self._free:
             line = self._idle.pop() if self._idle else self._new()
@@ -118,7 +118,7 @@ class Switchboard:
             return await line.call(*words)
 
     @asynccontextmanager
-    async def own_line(self) -> AsyncIterator[Line]:
+    async def own_line(self) -> AsyncGenerator[Line]:
         """A line for a call that blocks: it is not counted, and closed afterwards if it was disturbed."""
         line = self._idle.pop() if self._idle else self._new()
         try:

@@ -15,7 +15,7 @@ from importlib.resources import files
 from jobqueue.errors import ConfigurationError
 
 _HEAD = ("KEYS", "ARGV", "RETURNS", "COST")
-_FOLDER = files(__package__) / "lua"
+_FOLDER = files("jobqueue.backends.redis") / "lua"
 
 
 @dataclass(frozen=True, slots=True)

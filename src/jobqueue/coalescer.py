@@ -1,0 +1,55 @@
+"""Concurrent enqueues of one event loop tick become one call to the backend."""
+
+from __future__ import annotations
+
+import asyncio
+
+from jobqueue.backends.protocol import MAX_BATCH, Backend, Enqueued, NewRecord
+from jobqueue.errors import BackendError
+
+
+class Coalescer:
+    """Gathers the enqueues of one queue.
+
+    The first enqueue of a tick schedules the call, those that follow in the same tick join it. A caller that is cancelled
+    leaves without harm to the others: its job may have been written, as with any call that is cut off.
+    """
+
+    def __init__(self, queue: str) -> None:
+        self._queue = queue
+        self._gathered: list[tuple[NewRecord, asyncio.Future[Enqueued]]] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def enqueue(self, backend: Backend, job: NewRecord) -> Enqueued:
+        """Write one job, together with whatever else is enqueued in this tick. Raises BackendError."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Enqueued] = loop.create_future()
+        self._gathered.append((job, answer))
+        if len(self._gathered) == 1:
+            loop.call_soon(self._send, backend)
+        elif len(self._gathered) >= MAX_BATCH:
+            self._send(backend)
+        return await answer
+
+    def _send(self, backend: Backend) -> None:
+        batch, self._gathered = self._gathered, []
+        if not batch:
+            return
+        task = asyncio.get_running_loop().create_task(self._write(backend, batch))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _write(self, backend: Backend, batch: list[tuple[NewRecord, asyncio.Future[Enqueued]]]) -> None:
+        try:
+            answers = await backend.enqueue(self._queue, [job for job, _ in batch])
+        except BaseException as error:
+            reached = error if isinstance(error, Exception) else BackendError("the event loop is shutting down")
+            for _, answer in batch:
+                if not answer.done():
+                    answer.set_exception(reached)
+            if not isinstance(error, Exception):
+                raise
+            return
+        for (_, answer), enqueued in zip(batch, answers, strict=True):
+            if not answer.done():
+                answer.set_result(enqueued)

@@ -1,0 +1,153 @@
+"""connect(): from a URL, or the environment, to an open backend; and the fallback when there is no Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from importlib.metadata import entry_points
+from types import TracebackType
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
+
+from jobqueue.backends.embedded import EmbeddedBackend
+from jobqueue.backends.fallback import logging_memory
+from jobqueue.backends.memory import MemoryBackend
+from jobqueue.backends.protocol import Backend
+from jobqueue.backends.redis import RedisBackend
+from jobqueue.clock import SYSTEM_CLOCK, Clock
+from jobqueue.errors import BackendUnavailable, ConfigurationError
+from jobqueue.model.naming import checked_name
+from jobqueue.settings import read_settings
+
+Fallback = Literal["memory", "never"]
+ENTRY_POINTS = "jobqueue.backends"
+
+
+class BackendFactory(Protocol):
+    """What an entry point of the group ``jobqueue.backends`` gives: a backend, not yet open, for a URL of its scheme."""
+
+    def __call__(self, url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend: ...
+
+
+def connect(
+    url: str | None = None,
+    *,
+    fallback: Fallback | None = None,
+    namespace: str | None = None,
+    deadline: float = 5.0,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Connecting:
+    """An open backend, by ``async with connect(url) as backend`` or ``backend = await connect(url)`` and ``backend.close()``.
+
+    Schemes: ``redis://``, ``rediss://``, ``unix://``, ``memory://``, ``embedded://PATH`` (a Valkey server of this machine's own,
+    from the extra ``embedded``), and those of the entry-point group ``jobqueue.backends``. Without a URL: ``REDIS_URL``, else
+    ``REDIS_HOST``, ``REDIS_PORT``, ``REDIS_PASSWORD``, else memory.
+
+    ``fallback="memory"`` (the default; ``JOBQUEUE_FALLBACK=never`` turns it off) gives the memory backend, in its logging form
+    and with one warning, where nothing is configured or the server cannot be reached at start. ``deadline`` is how long, in
+    seconds, connecting and every later call keep trying.
+
+    Raises, when awaited: ConfigurationError, AccessDenied, and with ``fallback="never"`` BackendUnavailable.
+    """
+    return Connecting(url, fallback, namespace, deadline, clock)
+
+
+class Connecting:
+    """Both an awaitable and an async context manager; made by ``connect``."""
+
+    def __init__(
+        self, url: str | None, fallback: Fallback | None, namespace: str | None, deadline: float, clock: Clock
+    ) -> None:
+        self._url, self._fallback, self._namespace = url, fallback, namespace
+        self._deadline, self._clock = deadline, clock
+        self._backend: Backend | None = None
+
+    def __await__(self) -> Generator[object, None, Backend]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Backend:
+        self._backend = await self._open()
+        return self._backend
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._backend is not None:
+            await self._backend.close()
+
+    async def _open(self) -> Backend:
+        settings = read_settings()
+        fallback = self._fallback or settings.jobqueue_fallback
+        if fallback not in ("memory", "never"):
+            raise ConfigurationError(f"fallback must be 'memory' or 'never', not {fallback!r}")
+        namespace = checked_name("namespace", self._namespace or settings.jobqueue_namespace)
+        url = self._url or settings.url
+        if url is None:
+            reason = "neither REDIS_URL nor REDIS_HOST is set"
+            if fallback == "never":
+                raise ConfigurationError(f"{reason}, and the fallback to memory is off: set one of them")
+            return await _opened(logging_memory(reason, clock=self._clock))
+        backend = _factory(url)(url, namespace=namespace, clock=self._clock, deadline=self._deadline)
+        try:
+            return await _opened(backend)
+        except BackendUnavailable as error:
+            await backend.close()
+            if fallback == "never":
+                raise
+            return await _opened(logging_memory(f"{_public(url)}: {error}", clock=self._clock))
+        except BaseException:
+            await backend.close()
+            raise
+
+
+async def _opened(backend: Backend) -> Backend:
+    await backend.open()
+    return backend
+
+
+def _redis(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend:
+    return RedisBackend.from_url(
+        url, namespace=namespace, clock=clock, deadline=deadline, connect_timeout=deadline
+    )
+
+
+def _memory(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend:
+    del url, namespace, deadline
+    return MemoryBackend(clock=clock)
+
+
+def _embedded(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend:
+    return EmbeddedBackend(
+        url.removeprefix("embedded://"), namespace=namespace, clock=clock, deadline=deadline
+    )
+
+
+SCHEMES: dict[str, Callable[..., Backend]] = {
+    "redis": _redis,
+    "rediss": _redis,
+    "unix": _redis,
+    "memory": _memory,
+    "embedded": _embedded,
+}
+
+
+def _factory(url: str) -> Callable[..., Backend]:
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme in SCHEMES:
+        return SCHEMES[scheme]
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.name == scheme:
+            return entry.load()
+    later = " (clusters and sentinels are not supported yet)" if scheme.startswith("redis+") else ""
+    known = ", ".join(f"{name}://" for name in sorted(SCHEMES))
+    raise ConfigurationError(f"no backend for {_public(url)}{later}: use one of {known}")
+
+
+def _public(url: str) -> str:
+    """The URL without whatever in it may be secret."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "the URL"
+    return f"{parts.scheme}://{host}{port}{parts.path}" if parts.scheme else "a URL without a scheme"

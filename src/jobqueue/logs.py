@@ -1,0 +1,151 @@
+"""Every log event this library emits, by name, with its fields; and the running job on every line that user code writes.
+
+The library never configures logging for its host. Its events go to the standard logger ``jobqueue`` through structlog, with the
+event's name as the message and its fields as the record's attributes; what becomes of them is the host's business.
+
+| event | level | fields |
+|---|---|---|
+| ``job.enqueued`` | debug | job_id, type, queue, state |
+| ``job.started`` | debug | job_id, type, queue, attempt |
+| ``job.completed`` | info | job_id, type, queue, attempt, seconds |
+| ``job.retrying`` | warning | job_id, type, queue, attempt, error, in_seconds |
+| ``job.failed`` | error | job_id, type, queue, attempt, error |
+| ``job.released`` | info | job_id, type, queue, reason |
+| ``job.cancelled`` | info | job_id, type, queue, reason |
+| ``job.recovered`` | warning | job_id, queue |
+| ``job.unknown_type`` | warning | job_id, type, queue, in_seconds |
+| ``job.stubborn`` | error | job_id, type, queue |
+| ``lease.lost`` | warning | job_id, type, queue |
+| ``worker.started`` ``worker.stopping`` ``worker.stopped`` | info | worker, queues |
+| ``worker.blocked`` | warning | queue, seconds, job_ids |
+| ``backend.lost`` | warning | queue, error |
+| ``backend.restored`` | info | queue |
+| ``backend.fallback`` | warning | reason, advice |
+| ``backend.dropped`` | warning | queue, job_id, type |
+
+No event ever carries a payload, a result or an error's message (which may quote a payload): only its type. The one exception is
+the logging fallback, which says what it would have done, with sensitive fields masked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, MutableMapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import structlog
+
+from jobqueue.clock import SYSTEM_CLOCK
+from jobqueue.running import CURRENT
+
+JOB_ENQUEUED: Final = "job.enqueued"
+JOB_STARTED: Final = "job.started"
+JOB_COMPLETED: Final = "job.completed"
+JOB_RETRYING: Final = "job.retrying"
+JOB_FAILED: Final = "job.failed"
+JOB_RELEASED: Final = "job.released"
+JOB_CANCELLED: Final = "job.cancelled"
+JOB_RECOVERED: Final = "job.recovered"
+JOB_UNKNOWN_TYPE: Final = "job.unknown_type"
+JOB_STUBBORN: Final = "job.stubborn"
+LEASE_LOST: Final = "lease.lost"
+WORKER_STARTED: Final = "worker.started"
+WORKER_STOPPING: Final = "worker.stopping"
+WORKER_STOPPED: Final = "worker.stopped"
+WORKER_BLOCKED: Final = "worker.blocked"
+BACKEND_LOST: Final = "backend.lost"
+BACKEND_RESTORED: Final = "backend.restored"
+BACKEND_FALLBACK: Final = "backend.fallback"
+BACKEND_DROPPED: Final = "backend.dropped"
+
+_STANDARD = logging.getLogger("jobqueue")
+_EVENTS = structlog.wrap_logger(
+    _STANDARD, processors=[structlog.stdlib.render_to_log_kwargs], wrapper_class=structlog.stdlib.BoundLogger
+)
+
+
+def emit(level: int, event: str, **fields: Any) -> None:
+    """Emit one event. Next to nothing where nobody listens at ``level``."""
+    if _STANDARD.isEnabledFor(level):
+        _EVENTS.log(level, event, **fields)
+
+
+def listening(level: int) -> bool:
+    """Whether anyone listens, for callers that would have to gather the fields first."""
+    return _STANDARD.isEnabledFor(level)
+
+
+# The running job on every line.
+
+
+def add_job_context(
+    logger: Any, method: str, event_dict: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """A structlog processor: adds job_id, job_type, queue and attempt to lines written inside a processor, and keeps those lines
+    as the job's logs. Put it before the renderer."""
+    del logger
+    attempt = CURRENT.get()
+    if attempt is not None:
+        fields = dict(event_dict)
+        attempt.write(SYSTEM_CLOCK.now_ms(), method, str(fields.pop("event", "")), fields)
+        record = attempt.record
+        event_dict.setdefault("job_id", record.id)
+        event_dict.setdefault("job_type", record.type)
+        event_dict.setdefault("queue", record.queue)
+        event_dict.setdefault("attempt", record.attempt)
+    return event_dict
+
+
+class JobLogHandler(logging.Handler):
+    """A standard handler that keeps lines written inside a processor as the job's logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hold the line for the running job, if there is one."""
+        attempt = CURRENT.get()
+        if attempt is not None and record.name != "jobqueue":
+            try:
+                attempt.write(int(record.created * 1000), record.levelname.lower(), record.getMessage())
+            except Exception:  # noqa: BLE001  (a broken format string must not fail the job; logging reports it)
+                self.handleError(record)
+
+
+_installed = 0
+_handler = JobLogHandler()
+_plain_factory = logging.getLogRecordFactory()
+
+
+@contextmanager
+def capture() -> Generator[None]:
+    """While a worker runs: standard log records know the running job, and lines written inside processors are its logs.
+
+    Adds four attributes to every record (empty outside a processor) and one handler to the root logger, which writes nowhere
+    but to the job; both are taken away when the last worker has stopped. Levels and formats stay the host's.
+    """
+    global _installed, _plain_factory  # noqa: PLW0603  (logging is process-wide, so is this count)
+    if _installed == 0:
+        _plain_factory = logging.getLogRecordFactory()
+        logging.setLogRecordFactory(_record_with_job)
+        logging.getLogger().addHandler(_handler)
+    _installed += 1
+    try:
+        yield
+    finally:
+        _installed -= 1
+        if _installed == 0:
+            logging.setLogRecordFactory(_plain_factory)
+            logging.getLogger().removeHandler(_handler)
+
+
+def _record_with_job(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    record = _plain_factory(*args, **kwargs)
+    attempt = CURRENT.get()
+    job = attempt.record if attempt is not None else None
+    for name, value in (
+        ("job_id", job.id if job else ""),
+        ("job_type", job.type if job else ""),
+        ("job_queue", job.queue if job else ""),
+        ("job_attempt", job.attempt if job else 0),
+    ):
+        record.__dict__.setdefault(name, value)
+    return record

@@ -1,0 +1,31 @@
+"""What names may look like. They end up in keys, logs and pages, so the alphabet is small."""
+
+from __future__ import annotations
+
+import re
+
+from jobqueue.errors import InvalidName
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_JOB_ID = re.compile(r"[A-Za-z0-9._:@/+=~-]{1,200}")
+
+
+def checked_name(kind: str, value: str) -> str:
+    """A queue, job type, tag or namespace. Raises InvalidName."""
+    if isinstance(value, str) and _NAME.fullmatch(value):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return value
+    raise InvalidName(
+        f"{kind} {_shown(value)} is not allowed: use 1 to 100 of a-z 0-9 . _ -, beginning with a letter or digit"
+    )
+
+
+def checked_job_id(value: str) -> str:
+    """A job id of the caller's. Raises InvalidName."""
+    if isinstance(value, str) and _JOB_ID.fullmatch(value):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return value
+    raise InvalidName(f"job_id {_shown(value)} is not allowed: use 1 to 200 of A-Z a-z 0-9 . _ : @ / + = ~ -")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

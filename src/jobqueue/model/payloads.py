@@ -1,0 +1,163 @@
+"""Data to JSON and back: validated by pydantic, bounded, and never anything but JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, cast
+
+from pydantic import BaseModel, PydanticSchemaGenerationError, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, from_json
+
+from jobqueue.errors import InvalidData, PayloadTooLarge
+
+MAX_BYTES = 256 * 1024
+"""The limit of a payload or a result, in bytes of UTF-8 (SQS's classic limit)."""
+MAX_DEPTH = 32
+
+SENSITIVE = frozenset(
+    {"password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "access_token", "refresh_token",
+     "private_key", "card_number", "cvv", "ssn", "iban"}
+)  # fmt: skip
+MASK = "***"
+
+
+class Payload:
+    """What one job type's data (or result) looks like: a pydantic model, any annotation, or any JSON (``None``)."""
+
+    __slots__ = ("_adapter", "_model", "annotation")
+
+    def __init__(self, annotation: Any = None) -> None:
+        self.annotation = None if annotation is Any else annotation
+        self._adapter: TypeAdapter[Any] | None = None
+        self._model: type[BaseModel] | None = None
+        if self.annotation is None:
+            return
+        try:
+            self._adapter = TypeAdapter(self.annotation)
+        except PydanticSchemaGenerationError as error:
+            raise InvalidData(
+                f"{_name(self.annotation)} cannot be used as job data: {error.message}; use a pydantic model"
+            ) from error
+        if isinstance(self.annotation, type) and issubclass(self.annotation, BaseModel):
+            self._model = self.annotation
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return "JSON" if self.annotation is None else _name(self.annotation)
+
+    def encode(self, value: Any, *, what: str = "data", limit: int = MAX_BYTES) -> bytes:
+        """``value`` as JSON in UTF-8. Raises InvalidData (with pydantic's error list) or PayloadTooLarge."""
+        if self._adapter is not None and not (self._model is not None and type(value) is self._model):
+            try:
+                value = self._adapter.validate_python(value)
+            except ValidationError as error:
+                raise InvalidData(_refusal(what, self.name, error), errors=_errors(error)) from None
+        plain = _revealed(self._plain(value, what), what, 1)
+        try:
+            encoded = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        except UnicodeEncodeError:
+            raise InvalidData(f"{what} holds a lone surrogate, which is not UTF-8: clean the text first") from None
+        if len(encoded) > limit:
+            raise PayloadTooLarge(
+                f"{what} is {len(encoded)} bytes of JSON, the limit is {limit}: store it elsewhere and enqueue a reference"
+            )
+        return encoded
+
+    def decode(self, stored: bytes) -> Any:
+        """Validated straight from the bytes. Raises InvalidData with pydantic's error list."""
+        try:
+            if self._adapter is not None:
+                return self._adapter.validate_json(stored)
+            return from_json(stored, allow_inf_nan=False)
+        except ValidationError as error:
+            raise InvalidData(_refusal("data", self.name, error), errors=_errors(error)) from None
+        except ValueError as error:
+            raise InvalidData(f"data is not JSON: {error}") from None
+
+    def _plain(self, value: Any, what: str) -> Any:
+        if isinstance(value, BaseModel):
+            # mode="python" keeps secrets as secrets, which _revealed turns into their values on purpose.
+            return value.model_dump(mode="python", round_trip=True)
+        if self._adapter is not None:
+            try:
+                return self._adapter.dump_python(value, mode="python", round_trip=True)
+            except PydanticSerializationError as error:
+                raise InvalidData(f"{what} cannot be written as JSON: {error}") from None
+        return value
+
+
+ANY_JSON = Payload()
+
+
+def masked(value: Any, fields: Collection[str] = SENSITIVE) -> Any:
+    """A copy of JSON data with the values of sensitive fields replaced, however deep they stand."""
+    if isinstance(value, Mapping):
+        found = cast("Mapping[str, Any]", value)
+        return {
+            key: MASK if str(key).lower() in fields else masked(inner, fields) for key, inner in found.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [masked(inner, fields) for inner in cast("list[Any]", value)]
+    if isinstance(value, (SecretStr, SecretBytes)):
+        return MASK
+    return value
+
+
+_ENCODE_ANY = TypeAdapter[Any](Any)
+
+
+def _revealed(value: Any, what: str, depth: int) -> Any:
+    """JSON values, with secrets as their real values: the worker needs them; logs never see them."""
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidData(f"{what} holds {value!r}, which JSON has no word for: use None or a text")
+        return value
+    if depth > MAX_DEPTH:
+        raise InvalidData(f"{what} is nested more than {MAX_DEPTH} deep")
+    if isinstance(value, Mapping):
+        found = cast("Mapping[Any, Any]", value)
+        return {_key(key, what): _revealed(inner, what, depth + 1) for key, inner in found.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_revealed(inner, what, depth + 1) for inner in cast("list[Any]", value)]
+    if isinstance(value, (SecretStr, SecretBytes)):
+        secret = value.get_secret_value()
+        return secret.decode() if isinstance(secret, bytes) else secret
+    if isinstance(value, BaseModel):
+        return _revealed(value.model_dump(mode="python", round_trip=True), what, depth + 1)
+    try:
+        return _ENCODE_ANY.dump_python(value, mode="json")
+    except (PydanticSerializationError, ValueError):
+        raise InvalidData(
+            f"{what} holds a {type(value).__name__}, which is not JSON: use a pydantic model or plain values"
+        ) from None
+
+
+def _key(key: Any, what: str) -> str:
+    if isinstance(key, str):
+        return key
+    if isinstance(key, int) and not isinstance(key, bool):
+        return str(key)
+    raise InvalidData(f"{what} has a key of type {type(key).__name__}: JSON objects have texts as keys")
+
+
+def _errors(error: ValidationError) -> list[dict[str, Any]]:
+    # Without the input: it may be the very secret that must not reach a log.
+    return cast("list[dict[str, Any]]", error.errors(include_input=False, include_url=False, include_context=False))
+
+
+def _refusal(what: str, name: str, error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the whole"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{what} is not a valid {name}: {place}: {first['msg']}{more}"
+
+
+def _name(annotation: Any) -> str:
+    return getattr(annotation, "__name__", str(annotation))

@@ -1,0 +1,138 @@
+"""NewJob: a job that somebody wants, and how it becomes what a backend writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from jobqueue.backends.protocol import NewRecord
+from jobqueue.catalogue import Catalogue
+from jobqueue.clock import SYSTEM_CLOCK
+from jobqueue.errors import InvalidOption
+from jobqueue.ids import new_job_id
+from jobqueue.job_type import JobType
+from jobqueue.model.naming import checked_job_id, checked_name
+from jobqueue.model.options import NO_OPTIONS, Keep, checked_priority, options
+from jobqueue.model.payloads import ANY_JSON, Payload
+from jobqueue.model.retry import Retry
+from jobqueue.model.times import Seconds, moment_ms, span_ms
+
+
+@dataclass(frozen=True, slots=True)
+class JobDefaults:
+    """What a queue's jobs get where neither their type nor the call asks for something else."""
+
+    priority: int = 3
+    retry: Retry | int | bool | None = None
+    timeout: Seconds | None = None
+    keep: Keep | None = None
+    expires_in: Seconds | None = None
+    tags: Iterable[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """One job for ``enqueue_many``: its type, its data, and the options that ``enqueue`` takes.
+
+        NewJob("email.send", {"to": "…"}, priority=1, delay=60)
+    """
+
+    type: str | JobType[Any, Any]
+    data: Any = None
+    priority: int | None = None
+    delay: Seconds | None = None
+    run_at: datetime | None = None
+    job_id: str | None = None
+    retry: Retry | int | bool | None = None
+    timeout: Seconds | None = None
+    expires_in: Seconds | None = None
+    tags: Iterable[str] = ()
+    lifo: bool = False
+    keep: Keep | None = None
+
+    def __init__(
+        self,
+        type: str | JobType[Any, Any],  # noqa: A002  (the design's word for it)
+        data: Any = None,
+        *,
+        priority: int | None = None,
+        delay: Seconds | None = None,
+        run_at: datetime | None = None,
+        job_id: str | None = None,
+        retry: Retry | int | bool | None = None,
+        timeout: Seconds | None = None,
+        expires_in: Seconds | None = None,
+        tags: Iterable[str] = (),
+        lifo: bool = False,
+        keep: Keep | None = None,
+    ) -> None:
+        given = dict(locals())
+        for name in self.__dataclass_fields__:
+            object.__setattr__(self, name, given[name])
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedJob:
+    """A job that may be written: the record, and how its data and result are read back."""
+
+    record: NewRecord
+    payload: Payload
+    result_payload: Payload
+
+
+def checked_job(job: NewJob, defaults: JobDefaults, catalogue: Catalogue) -> CheckedJob:
+    """Everything a caller can get wrong is refused here, in the caller's stack and before anything is written.
+
+    Raises InvalidInput in one of its kinds.
+    """
+    if isinstance(job.type, JobType):
+        job_type: JobType[Any, Any] | None = job.type
+        name = job.type.name
+    else:
+        name = checked_name("job type", job.type)
+        job_type = catalogue.get(name)
+    payload = job_type.data if job_type else ANY_JSON
+
+    asked = options(retry=job.retry, timeout=job.timeout, keep=job.keep, tags=job.tags)
+    declared = job_type.options if job_type else NO_OPTIONS
+    if declared.retry is not None and not declared.retry.storable:
+        # A declared backoff function stays with the declaration: the worker that holds it applies it.
+        declared = options(timeout=declared.timeout, keep=declared.keep, tags=declared.tags)
+
+    priority = job.priority
+    if priority is None:
+        priority = job_type.priority if job_type and job_type.priority is not None else defaults.priority
+    delay_ms, run_at_ms = _due(job)
+    return CheckedJob(
+        NewRecord(
+            id=new_job_id() if job.job_id is None else checked_job_id(job.job_id),
+            type=name,
+            data=payload.encode(job.data),
+            priority=checked_priority(priority),
+            options=asked.over(declared).encode(),
+            delay_ms=delay_ms,
+            run_at_ms=run_at_ms,
+            expires_in_ms=_expires_in_ms(job, job_type, defaults),
+            lifo=bool(job.lifo),
+        ),
+        payload,
+        job_type.result if job_type else ANY_JSON,
+    )
+
+
+def _due(job: NewJob) -> tuple[int, int | None]:
+    if job.delay is not None and job.run_at is not None:
+        raise InvalidOption("give delay or run_at, not both")
+    if job.run_at is not None:
+        return 0, moment_ms("run_at", job.run_at, SYSTEM_CLOCK.now_ms())
+    return (0 if job.delay is None else span_ms("delay", job.delay)), None
+
+
+def _expires_in_ms(job: NewJob, job_type: JobType[Any, Any] | None, defaults: JobDefaults) -> int | None:
+    if job.expires_in is not None:
+        return span_ms("expires_in", job.expires_in, zero=False)
+    if job_type is not None and job_type.expires_in_ms is not None:
+        return job_type.expires_in_ms
+    return None if defaults.expires_in is None else span_ms("expires_in", defaults.expires_in, zero=False)

@@ -1,0 +1,245 @@
+"""@processor and Registry: which function runs which job type."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from typing import Any, Generic, Literal, cast, get_args, get_origin, get_type_hints, overload
+
+from typing_extensions import TypeVar
+
+from jobqueue.catalogue import KNOWN_TYPES, Catalogue
+from jobqueue.errors import ConfigurationError, InvalidOption, RegistrationError
+from jobqueue.job import Job
+from jobqueue.job_type import JobType
+from jobqueue.model.options import Keep, options
+from jobqueue.model.retry import Retry
+from jobqueue.model.times import Seconds
+from jobqueue.queue import Queue
+
+DataT = TypeVar("DataT")
+ReturnT = TypeVar("ReturnT")
+
+Place = Literal["loop", "thread", "process"]
+
+
+class Processor(Generic[DataT, ReturnT]):
+    """A registered processor: called directly it is the plain function; ``enqueue`` puts a job of its type in.
+
+    ``ReturnT`` is what calling it gives: an awaitable for ``async def``.
+    """
+
+    def __init__(
+        self, function: Callable[[Job[DataT, Any]], ReturnT], job_type: JobType[DataT, Any], place: Place
+    ) -> None:
+        self.function = function
+        self.job_type = job_type
+        self.place: Place = place
+        self._queue: Queue | None = None
+        functools.update_wrapper(self, function)
+
+    def __call__(self, job: Job[DataT, Any]) -> ReturnT:
+        return self.function(job)
+
+    async def enqueue(
+        self,
+        data: DataT,
+        *,
+        queue: Queue | None = None,
+        priority: int | None = None,
+        delay: Seconds | None = None,
+        run_at: datetime | None = None,
+        job_id: str | None = None,
+        retry: Retry | int | bool | None = None,
+        timeout: Seconds | None = None,
+        expires_in: Seconds | None = None,
+        tags: Iterable[str] = (),
+        lifo: bool = False,
+        keep: Keep | None = None,
+    ) -> Job[DataT, Any]:
+        """Put a job of this type into ``queue``, or the queue its type names. Options and errors as ``Queue.enqueue``."""
+        if queue is None:
+            if self._queue is None:
+                if self.job_type.queue is None:
+                    raise ConfigurationError(
+                        f"{self.job_type.name!r} names no queue: pass queue=, or declare one: "
+                        f'@processor("{self.job_type.name}", queue="…")'
+                    )
+                self._queue = Queue(self.job_type.queue)
+            queue = self._queue
+        return await queue.enqueue(
+            self.job_type,
+            data,
+            priority=priority,
+            delay=delay,
+            run_at=run_at,
+            job_id=job_id,
+            retry=retry,
+            timeout=timeout,
+            expires_in=expires_in,
+            tags=tags,
+            lifo=lifo,
+            keep=keep,
+        )
+
+    def __repr__(self) -> str:
+        return f"<processor {self.job_type.name} {self.function.__qualname__}>"
+
+
+class _Decorate(Generic[DataT]):
+    """What ``@processor(JobType)`` is before it meets its function: typed by the job type's data."""
+
+    def __init__(self, register: Callable[[Callable[[Job[Any, Any]], Any]], Processor[Any, Any]]) -> None:
+        self._register = register
+
+    def __call__(self, function: Callable[[Job[DataT, Any]], ReturnT]) -> Processor[DataT, ReturnT]:
+        return self._register(cast("Callable[[Job[Any, Any]], Any]", function))
+
+
+class _DecorateAny:
+    """What ``@processor("name")`` is before it meets its function: the data's type comes from the annotation."""
+
+    def __init__(self, register: Callable[[Callable[[Job[Any, Any]], Any]], Processor[Any, Any]]) -> None:
+        self._register = register
+
+    @overload
+    def __call__(self, function: Callable[[Job[DataT, Any]], Awaitable[ReturnT]]) -> Processor[DataT, Awaitable[ReturnT]]: ...
+    @overload
+    def __call__(self, function: Callable[[Job[DataT, Any]], ReturnT]) -> Processor[DataT, ReturnT]: ...
+    def __call__(self, function: Callable[[Job[Any, Any]], Any]) -> Processor[Any, Any]:
+        return self._register(function)
+
+
+class Registry:
+    """A set of processors. The bare ``@processor`` belongs to the default one; one's own keeps tests and applications
+    in one process apart."""
+
+    def __init__(self, *, catalogue: Catalogue | None = None) -> None:
+        self._catalogue = catalogue or Catalogue()
+        self._processors: dict[str, Processor[Any, Any]] = {}
+
+    @overload
+    def processor(
+        self,
+        type: JobType[DataT, Any],
+        *,
+        queue: str | None = None,
+        retry: Retry | int | bool | None = None,
+        timeout: Seconds | None = None,
+        keep: Keep | None = None,
+        run_in: Literal["thread", "process"] | None = None,
+    ) -> _Decorate[DataT]: ...
+    @overload
+    def processor(
+        self,
+        type: str,
+        *,
+        queue: str | None = None,
+        retry: Retry | int | bool | None = None,
+        timeout: Seconds | None = None,
+        keep: Keep | None = None,
+        run_in: Literal["thread", "process"] | None = None,
+    ) -> _DecorateAny: ...
+    def processor(
+        self,
+        type: str | JobType[Any, Any],  # noqa: A002  (the design's word for it)
+        *,
+        queue: str | None = None,
+        retry: Retry | int | bool | None = None,
+        timeout: Seconds | None = None,
+        keep: Keep | None = None,
+        run_in: Literal["thread", "process"] | None = None,
+    ) -> _Decorate[Any] | _DecorateAny:
+        """Make the decorated function the processor of a job type.
+
+            @processor("ticket.created")
+            async def notify(job: Job[TicketCreated]) -> None: ...
+
+        With a string the data's model is read from the annotation ``Job[Model]``; without one any JSON is taken. ``async def``
+        runs on the event loop, ``def`` in a thread, ``run_in="process"`` in a process of its own that a timeout kills.
+        ``retry``, ``timeout`` and ``keep`` hold for this type where the call asks for nothing else.
+
+        Raises RegistrationError, at import, if the type has a processor already or stands for another model.
+        """
+
+        def register(function: Callable[[Job[Any, Any]], Any]) -> Processor[Any, Any]:
+            job_type = _job_type(type, function, queue=queue, retry=retry, timeout=timeout, keep=keep)
+            if job_type.name in self._processors:
+                other = self._processors[job_type.name].function
+                raise RegistrationError(
+                    f"{job_type.name!r} has a processor already: {other.__module__}.{other.__qualname__}"
+                )
+            self._catalogue.add(job_type)
+            made = Processor(function, job_type, _place(function, run_in))
+            self._processors[job_type.name] = made
+            return made
+
+        return _Decorate(register) if isinstance(type, JobType) else _DecorateAny(register)
+
+    def get(self, name: str) -> Processor[Any, Any] | None:
+        """The processor of a job type."""
+        return self._processors.get(name)
+
+    def types(self) -> tuple[str, ...]:
+        """The job types that have a processor, sorted."""
+        return tuple(sorted(self._processors))
+
+
+def _job_type(
+    declared: str | JobType[Any, Any],
+    function: Callable[..., Any],
+    *,
+    queue: str | None,
+    retry: Retry | int | bool | None,
+    timeout: Seconds | None,
+    keep: Keep | None,
+) -> JobType[Any, Any]:
+    model = _annotated_model(function)
+    if isinstance(declared, str):
+        return JobType(declared, model, queue=queue, retry=retry, timeout=timeout, keep=keep)
+    if model is not None and declared.data.annotation is not None and model != declared.data.annotation:
+        raise RegistrationError(
+            f"{declared.name!r} carries {declared.data.name}, but {function.__qualname__} takes Job[{model.__name__}]"
+        )
+    if queue is None and retry is None and timeout is None and keep is None:
+        return declared
+    own = JobType[Any, Any](
+        declared.name, declared.data.annotation, result=declared.result.annotation, queue=queue or declared.queue
+    )
+    own.priority, own.expires_in_ms = declared.priority, declared.expires_in_ms
+    own.options = options(retry=retry, timeout=timeout, keep=keep).over(declared.options)
+    return own
+
+
+def _annotated_model(function: Callable[..., Any]) -> Any:
+    """``Model`` where the first parameter is annotated ``Job[Model]`` or ``Job[Model, Result]``; else None."""
+    parameters = list(inspect.signature(function).parameters)
+    if not parameters:
+        raise RegistrationError(f"{function.__qualname__} takes no parameter: a processor is given its job")
+    try:
+        hint = get_type_hints(function).get(parameters[0])
+    except NameError as error:
+        if "Job" not in str(function.__annotations__.get(parameters[0], "")):
+            return None
+        raise RegistrationError(
+            f"the annotation of {function.__qualname__} cannot be read ({error}): define or import the model at module "
+            "level and not under TYPE_CHECKING, or pass a JobType to @processor"
+        ) from error
+    if get_origin(hint) is not Job:
+        return None
+    model = get_args(hint)[0]
+    return None if model is Any or isinstance(model, TypeVar) else model
+
+
+def _place(function: Callable[..., Any], run_in: Literal["thread", "process"] | None) -> Place:
+    if inspect.iscoroutinefunction(function):
+        if run_in is not None:
+            raise InvalidOption(f'{function.__qualname__} is async and runs on the loop: run_in="{run_in}" is for def')
+        return "loop"
+    return run_in or "thread"
+
+
+DEFAULT_REGISTRY = Registry(catalogue=KNOWN_TYPES)
+processor = DEFAULT_REGISTRY.processor

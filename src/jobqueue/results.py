@@ -1,0 +1,125 @@
+"""Waiting for a job to finish: by its event, never by polling.
+
+One reader for each backend and queue follows the events for as long as somebody waits, and ends with the last of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from weakref import WeakKeyDictionary
+
+from jobqueue.backends.protocol import Backend
+from jobqueue.errors import BackendUnavailable, JobNotFound
+from jobqueue.model.events import FINISHING, Event
+from jobqueue.model.record import JobRecord
+
+_READ_SECONDS = 30.0
+_AFTER_FAULT = 0.2
+
+Finish = JobRecord | Event
+"""How a wait ends: with the finished job, or with its finishing event where the job itself is gone already."""
+
+
+class FinishReader:
+    """Follows one queue's events and wakes whoever waits for the job that an event is about."""
+
+    def __init__(self, backend: Backend, queue: str) -> None:
+        self._backend = backend
+        self._queue = queue
+        self._waiters: dict[str, list[asyncio.Future[Event]]] = {}
+        self._ready: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def finished(self, job_id: str) -> Finish:
+        """Return when the job has finished. Raises JobNotFound if there is no trace of it, BackendError if it cannot look.
+
+        The cursor is taken before the job is looked at, so that nothing falls between the two.
+        """
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(job_id, []).append(future)
+        try:
+            await self._follow()
+            record = await self._backend.get(self._queue, job_id)
+            if record is None:
+                return await self._past_finish(job_id)
+            if record.state.finished:
+                return record
+            event = await future
+        finally:
+            self._forget(job_id, future)
+        if event.detail:
+            return event
+        return await self._backend.get(self._queue, job_id) or event
+
+    async def _past_finish(self, job_id: str) -> Event:
+        """The finishing event of a job that retention dropped before anyone looked."""
+        cursor = "0"
+        found: Event | None = None
+        while True:
+            page = await self._backend.events(self._queue, cursor, 0)
+            for event in page.events:
+                if event.job_id == job_id and event.type in FINISHING:
+                    found = event
+            if not page.events:
+                break
+            cursor = page.cursor
+        if found is None:
+            raise JobNotFound(
+                f"no job {job_id!r} in queue {self._queue!r}: it was removed, or finished and dropped long ago"
+            )
+        return found
+
+    async def _follow(self) -> None:
+        if self._task is None or self._task.done():
+            self._ready = asyncio.get_running_loop().create_future()
+            self._task = asyncio.create_task(self._read(self._ready), name=f"jobqueue results {self._queue}")
+        if self._ready is not None:
+            await asyncio.shield(self._ready)
+
+    async def _read(self, ready: asyncio.Future[None]) -> None:
+        cursor: str | None = None
+        while self._waiters:
+            try:
+                page = await self._backend.events(self._queue, cursor, _READ_SECONDS)
+            except BackendUnavailable:
+                # The waiters' own timeouts end their wait; until then the server may come back.
+                await asyncio.sleep(_AFTER_FAULT)
+                continue
+            except Exception as error:
+                if not ready.done():
+                    ready.set_exception(error)
+                    return
+                for futures in self._waiters.values():
+                    for future in futures:
+                        if not future.done():
+                            future.set_exception(error)
+                return
+            cursor = page.cursor
+            if not ready.done():
+                ready.set_result(None)
+            for event in page.events:
+                if event.type in FINISHING:
+                    for future in self._waiters.get(event.job_id, ()):
+                        if not future.done():
+                            future.set_result(event)
+
+    def _forget(self, job_id: str, future: asyncio.Future[Event]) -> None:
+        futures = self._waiters.get(job_id, [])
+        if future in futures:
+            futures.remove(future)
+        if not futures:
+            self._waiters.pop(job_id, None)
+        if not self._waiters and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+
+_READERS: WeakKeyDictionary[Backend, dict[str, FinishReader]] = WeakKeyDictionary()
+
+
+def finish_reader(backend: Backend, queue: str) -> FinishReader:
+    """The reader that everyone who waits on this queue shares."""
+    readers = _READERS.setdefault(backend, {})
+    if queue not in readers:
+        readers[queue] = FinishReader(backend, queue)
+    return readers[queue]
