@@ -1,0 +1,107 @@
+"""Background jobs for asyncio, on Redis or Valkey, and without them."""
+
+from jobqueue.clock import Clock
+from jobqueue.connect import connect
+from jobqueue.dead_letters import DEAD_LETTER, DeadLetters, Letter
+from jobqueue.default_backend import close_default_backend
+from jobqueue.errors import (
+    AccessDenied,
+    BackendClosed,
+    BackendError,
+    BackendFull,
+    BackendUnavailable,
+    ConfigurationError,
+    InvalidData,
+    InvalidInput,
+    InvalidName,
+    InvalidOption,
+    InvalidState,
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    JobQueueError,
+    JobSignal,
+    JobTimeout,
+    LeaseLost,
+    MissingExtra,
+    PayloadTooLarge,
+    RateLimited,
+    RegistrationError,
+    Snooze,
+    Unrecoverable,
+)
+from jobqueue.job import Job, LogLine
+from jobqueue.job_type import JobType
+from jobqueue.logs import JobLogHandler, add_job_context
+from jobqueue.model.events import Event, EventType
+from jobqueue.model.letter import DeadLetter
+from jobqueue.model.options import JobOptions, Keep, Priority
+from jobqueue.model.record import JobError, JobState
+from jobqueue.model.retry import Retry
+from jobqueue.new_job import JobDefaults, NewJob
+from jobqueue.queue import Counts, Queue
+from jobqueue.registry import Processor, Registry, processor
+from jobqueue.settings import Settings
+from jobqueue.worker.executor import CallNext, Middleware
+from jobqueue.worker.worker import Worker
+from jobqueue.worker_list import WorkerInfo, workers
+
+__all__ = [
+    "DEAD_LETTER",
+    "AccessDenied",
+    "BackendClosed",
+    "BackendError",
+    "BackendFull",
+    "BackendUnavailable",
+    "CallNext",
+    "Clock",
+    "ConfigurationError",
+    "Counts",
+    "DeadLetter",
+    "DeadLetters",
+    "Event",
+    "EventType",
+    "InvalidData",
+    "InvalidInput",
+    "InvalidName",
+    "InvalidOption",
+    "InvalidState",
+    "Job",
+    "JobCancelled",
+    "JobDefaults",
+    "JobError",
+    "JobFailed",
+    "JobLogHandler",
+    "JobNotFound",
+    "JobOptions",
+    "JobQueueError",
+    "JobSignal",
+    "JobState",
+    "JobTimeout",
+    "JobType",
+    "Keep",
+    "LeaseLost",
+    "Letter",
+    "LogLine",
+    "Middleware",
+    "MissingExtra",
+    "NewJob",
+    "PayloadTooLarge",
+    "Priority",
+    "Processor",
+    "Queue",
+    "RateLimited",
+    "RegistrationError",
+    "Registry",
+    "Retry",
+    "Settings",
+    "Snooze",
+    "Unrecoverable",
+    "Worker",
+    "WorkerInfo",
+    "add_job_context",
+    "close_default_backend",
+    "connect",
+    "processor",
+    "workers",
+]

@@ -70,9 +70,7 @@ class InvalidData(InvalidInput):
     JSON at all.
     """
 
-    def __init__(
-        self, message: str | None = None, *, errors: Sequence[dict[str, Any]] = ()
-    ) -> None:
+    def __init__(self, message: str | None = None, *, errors: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(message)
         self.errors: list[dict[str, Any]] = list(errors)
 

@@ -36,7 +36,7 @@ class JobDefaults:
 class NewJob:
     """One job for ``enqueue_many``: its type, its data, and the options that ``enqueue`` takes.
 
-        NewJob("email.send", {"to": "…"}, priority=1, delay=60)
+    NewJob("email.send", {"to": "…"}, priority=1, delay=60)
     """
 
     type: str | JobType[Any, Any]

@@ -24,8 +24,10 @@ from jobqueue.backends.protocol import (
     Reprioritize,
     Reschedule,
     Resume,
-    Retry as RetryByHand,
     RetryFailed,
+)
+from jobqueue.backends.protocol import (
+    Retry as RetryByHand,
 )
 from jobqueue.catalogue import KNOWN_TYPES
 from jobqueue.clock import SYSTEM_CLOCK
@@ -218,7 +220,9 @@ class Queue:
         ``limit`` is at most 1000 a call. Raises InvalidOption.
         """
         if not 0 <= limit <= MAX_BATCH or offset < 0:
-            raise InvalidOption(f"limit must be from 0 to {MAX_BATCH} and offset from 0, not {limit} and {offset}")
+            raise InvalidOption(
+                f"limit must be from 0 to {MAX_BATCH} and offset from 0, not {limit} and {offset}"
+            )
         backend = await self.backend()
         records = await backend.find(
             self.name, _state(state), limit=limit, offset=offset, newest=newest_first
@@ -314,9 +318,7 @@ class Queue:
         """Drop everything that waits, and what is delayed too if asked; returns how many."""
         return len(await (await self.backend()).control(self.name, Purge(delayed)))
 
-    async def clean(
-        self, state: JobState | str, *, older_than: Seconds = 0, limit: int = 1000
-    ) -> list[str]:
+    async def clean(self, state: JobState | str, *, older_than: Seconds = 0, limit: int = 1000) -> list[str]:
         """Forget jobs of one state that entered it more than ``older_than`` ago, oldest first; returns their ids.
 
         Raises InvalidOption for ``active``, or a limit below 1.
@@ -341,9 +343,7 @@ class Queue:
 
 
 def _handle(backend: Backend, checked: CheckedJob, enqueued: Enqueued) -> Job[Any, Any]:
-    return Job(
-        enqueued.record, backend, payload=checked.payload, result_payload=checked.result_payload
-    )
+    return Job(enqueued.record, backend, payload=checked.payload, result_payload=checked.result_payload)
 
 
 def _job(backend: Backend, record: JobRecord) -> Job[Any, Any]:

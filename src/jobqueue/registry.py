@@ -105,7 +105,9 @@ class _DecorateAny:
         self._register = register
 
     @overload
-    def __call__(self, function: Callable[[Job[DataT, Any]], Awaitable[ReturnT]]) -> Processor[DataT, Awaitable[ReturnT]]: ...
+    def __call__(
+        self, function: Callable[[Job[DataT, Any]], Awaitable[ReturnT]]
+    ) -> Processor[DataT, Awaitable[ReturnT]]: ...
     @overload
     def __call__(self, function: Callable[[Job[DataT, Any]], ReturnT]) -> Processor[DataT, ReturnT]: ...
     def __call__(self, function: Callable[[Job[Any, Any]], Any]) -> Processor[Any, Any]:
@@ -206,7 +208,10 @@ def _job_type(
     if queue is None and retry is None and timeout is None and keep is None:
         return declared
     own = JobType[Any, Any](
-        declared.name, declared.data.annotation, result=declared.result.annotation, queue=queue or declared.queue
+        declared.name,
+        declared.data.annotation,
+        result=declared.result.annotation,
+        queue=queue or declared.queue,
     )
     own.priority, own.expires_in_ms = declared.priority, declared.expires_in_ms
     own.options = options(retry=retry, timeout=timeout, keep=keep).over(declared.options)
@@ -236,7 +241,9 @@ def _annotated_model(function: Callable[..., Any]) -> Any:
 def _place(function: Callable[..., Any], run_in: Literal["thread", "process"] | None) -> Place:
     if inspect.iscoroutinefunction(function):
         if run_in is not None:
-            raise InvalidOption(f'{function.__qualname__} is async and runs on the loop: run_in="{run_in}" is for def')
+            raise InvalidOption(
+                f'{function.__qualname__} is async and runs on the loop: run_in="{run_in}" is for def'
+            )
         return "loop"
     return run_in or "thread"
 

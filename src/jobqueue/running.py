@@ -6,6 +6,8 @@ import json
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from anyio import CancelScope
+
 from jobqueue.model.record import JobRecord
 
 if TYPE_CHECKING:
@@ -18,7 +20,16 @@ _LONGEST_MESSAGE = 2000
 class Attempt:
     """One run of a processor: the lease it runs under, the worker's resources, the log lines not yet written."""
 
-    __slots__ = ("cancel_reason", "dropped", "lines", "record", "resources")
+    __slots__ = (
+        "cancel_reason",
+        "dropped",
+        "handed_back",
+        "lease_lost",
+        "lines",
+        "record",
+        "resources",
+        "scope",
+    )
 
     def __init__(self, record: JobRecord, resources: Any) -> None:
         self.record = record
@@ -26,6 +37,9 @@ class Attempt:
         self.lines: list[bytes] = []
         self.dropped = 0
         self.cancel_reason: str | None = None
+        self.handed_back = False
+        self.lease_lost = False
+        self.scope: CancelScope | None = None
 
     @property
     def token(self) -> int:

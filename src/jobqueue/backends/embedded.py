@@ -79,7 +79,9 @@ class EmbeddedBackend(RedisBackend):
 
 def _folder(path: str) -> Path:
     if not path:
-        raise ConfigurationError("embedded:// needs a folder: embedded:///var/lib/app/jobs, or embedded://./jobs")
+        raise ConfigurationError(
+            "embedded:// needs a folder: embedded:///var/lib/app/jobs, or embedded://./jobs"
+        )
     folder = Path(path).expanduser().absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)

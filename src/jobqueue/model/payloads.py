@@ -7,7 +7,14 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-from pydantic import BaseModel, PydanticSchemaGenerationError, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    PydanticSchemaGenerationError,
+    SecretBytes,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import PydanticSerializationError, from_json
 
 from jobqueue.errors import InvalidData, PayloadTooLarge
@@ -59,7 +66,9 @@ class Payload:
         try:
             encoded = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         except UnicodeEncodeError:
-            raise InvalidData(f"{what} holds a lone surrogate, which is not UTF-8: clean the text first") from None
+            raise InvalidData(
+                f"{what} holds a lone surrogate, which is not UTF-8: clean the text first"
+            ) from None
         if len(encoded) > limit:
             raise PayloadTooLarge(
                 f"{what} is {len(encoded)} bytes of JSON, the limit is {limit}: store it elsewhere and enqueue a reference"
@@ -149,7 +158,9 @@ def _key(key: Any, what: str) -> str:
 
 def _errors(error: ValidationError) -> list[dict[str, Any]]:
     # Without the input: it may be the very secret that must not reach a log.
-    return cast("list[dict[str, Any]]", error.errors(include_input=False, include_url=False, include_context=False))
+    return cast(
+        "list[dict[str, Any]]", error.errors(include_input=False, include_url=False, include_context=False)
+    )
 
 
 def _refusal(what: str, name: str, error: ValidationError) -> str:

@@ -35,8 +35,14 @@ class Retry:
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or not 1 <= self.attempts <= 1000:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidOption(f"retry: attempts must be a whole number from 1 to 1000, not {self.attempts!r}")
+        if (
+            isinstance(self.attempts, bool)
+            or not isinstance(self.attempts, int)
+            or not 1 <= self.attempts <= 1000
+        ):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(
+                f"retry: attempts must be a whole number from 1 to 1000, not {self.attempts!r}"
+            )
         if not callable(self.backoff) and self.backoff not in ("exponential", "fixed"):
             raise InvalidOption(
                 f"retry: backoff must be 'exponential', 'fixed' or a function, not {self.backoff!r}"

@@ -1,7 +1,7 @@
 """The memory backend: jobs live as long as this process does.
 
-It is the reference model of the seam: every move is checked against the table of the model, and it keeps to the given
-clock alone, so that under a virtual clock it is deterministic. It belongs to one event loop.
+It is the reference model of the seam: every move is checked against the table of the model, and it keeps to
+the given clock alone, so that under a virtual clock it is deterministic. It belongs to one event loop.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ _DELIVERED_AT_ONCE = 100
 class MemoryBackend:
     """Jobs in this process's memory.
 
-    At most ``max_jobs`` jobs are held, over all queues and states. When that is not enough, ``when_full="refuse"`` raises
-    BackendFull from enqueue with nothing written, and ``"drop"`` makes room by dropping the oldest waiting jobs, calling
-    ``on_drop(queue, record)`` for each. Looking into the middle of a large backlog (``find``) costs time in proportion to
-    it; everything that a worker or a producer does costs O(log n) at the most.
+    At most ``max_jobs`` jobs are held, over all queues and states. When that is not enough,
+    ``when_full="refuse"`` raises BackendFull from enqueue with nothing written, and ``"drop"`` makes room by
+    dropping the oldest waiting jobs, calling ``on_drop(queue, record)`` for each. Looking into the middle of
+    a large backlog (``find``) costs time in proportion to it; everything that a worker or a producer does
+    costs O(log n) at the most.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class MemoryBackend:
         queue: str,
         worker: str,
         leases: Sequence[tuple[str, int]],
-        lease_ms: int,  # noqa: ARG002
+        lease_ms: int,
     ) -> Extension:
         shelf = await self._step(queue)
         deadline = self._clock.now_ms() + lease_ms

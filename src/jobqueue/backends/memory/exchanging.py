@@ -80,7 +80,8 @@ def _same_again(shelf: Shelf, last: Call, now_ms: int) -> Page:
         record = shelf.jobs.get(job_id)
         if record is not None:
             lease = copied(record)
-            # Even if the lease has been lost meanwhile it is given again: its worker finds out when it settles.
+            # Even if the lease has been lost meanwhile it is given again: its worker finds out when it
+            # settles.
             lease.state, lease.token, lease.worker, lease.started_ms = (
                 JobState.ACTIVE,
                 token,

@@ -15,7 +15,10 @@ _Entry = tuple[EventType, str, int, str]
 
 
 class Journal:
-    """Keeps the newest :data:`EVENTS_KEPT` events. Numbers go on rising when the queue is forgotten, so cursors stay good."""
+    """Keeps the newest :data:`EVENTS_KEPT` events.
+
+    Numbers go on rising when the queue is forgotten, so cursors stay good.
+    """
 
     def __init__(self) -> None:
         self._entries: deque[_Entry] = deque(maxlen=EVENTS_KEPT)

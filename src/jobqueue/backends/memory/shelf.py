@@ -1,7 +1,8 @@
 """One queue's state, and the few moves that everything else is made of.
 
-A job is in ``jobs`` and, by its state, in just one of the orders: ``waiting``, ``delayed``, ``leases`` (active), ``blocked`` or
-a finished one. Each move looks itself up in the table of the model, so that no other move can be made here.
+A job is in ``jobs`` and, by its state, in just one of the orders: ``waiting``, ``delayed``, ``leases``
+(active), ``blocked`` or a finished one. Each move looks itself up in the table of the model, so that no other
+move can be made here.
 """
 
 from __future__ import annotations

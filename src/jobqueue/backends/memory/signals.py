@@ -44,7 +44,10 @@ def _send_home(waiters: _Waiters) -> None:
 
 
 class Marker:
-    """Says that there may be something to claim. Whoever finds it takes it away, so that one worker is woken, not all."""
+    """Says that there may be something to claim.
+
+    Whoever finds it takes it away, so that one worker is woken, not all.
+    """
 
     def __init__(self) -> None:
         self._set = False

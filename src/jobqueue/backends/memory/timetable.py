@@ -12,9 +12,9 @@ _SLACK = 1024
 class Timetable:
     """Ids by moment, then by arrival or id.
 
-    A heap from which nothing is ever taken out of the middle: an entry that was moved or discarded is recognised as
-    outdated when it comes to the top, and the heap is built anew when such entries outnumber the others. So every change
-    costs O(log n), amortised; only looking at the middle sorts.
+    A heap from which nothing is ever taken out of the middle: an entry that was moved or discarded is
+    recognised as outdated when it comes to the top, and the heap is built anew when such entries outnumber
+    the others. So every change costs O(log n), amortised; only looking at the middle sorts.
     """
 
     __slots__ = ("_arrivals", "_by_arrival", "_entries", "_heap")

@@ -20,12 +20,12 @@ from jobqueue.model.record import JobState
 async def amend(calls: Calls, prefix: str, now: str, job_id: str, amendment: Amendment) -> JobState:
     """Carry out one amendment; a repeat after a lost reply succeeds where the first try did."""
     name, words = _script(amendment)
-    reply = await calls.repeat(
-        lambda repeated: calls.run(name, prefix, now, job_id, int(repeated), *words)
-    )
+    reply = await calls.repeat(lambda repeated: calls.run(name, prefix, now, job_id, int(repeated), *words))
     answer = text(reply[0])
     if answer == "missing":
-        raise JobNotFound(f"no job {job_id!r} in this queue; it may have been removed or trimmed by retention")
+        raise JobNotFound(
+            f"no job {job_id!r} in this queue; it may have been removed or trimmed by retention"
+        )
     if answer == "refused":
         raise InvalidState(f"job {job_id!r} is {text(reply[1])}: it cannot be {_DONE[name]} in that state")
     return JobState(answer)

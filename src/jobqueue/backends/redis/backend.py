@@ -115,9 +115,7 @@ class RedisBackend:
             return []
         await self._announce(queue)
         words = [word for job in jobs for word in codec.job_words(job)]
-        reply = await self._calls.write(
-            "enqueue", self._prefix(queue), (self._now(),), len(jobs), *words
-        )
+        reply = await self._calls.write("enqueue", self._prefix(queue), (self._now(),), len(jobs), *words)
         now_ms = int(reply[0])
         return [_enqueued(queue, job, answer, now_ms) for job, answer in zip(jobs, reply[1:], strict=True)]
 
@@ -214,9 +212,7 @@ class RedisBackend:
         words = note_words(note)
         return bool(
             await self._calls.repeat(
-                lambda _: self._calls.run(
-                    "annotate", self._prefix(queue), self._now(), job_id, token, *words
-                )
+                lambda _: self._calls.run("annotate", self._prefix(queue), self._now(), job_id, token, *words)
             )
         )
 
@@ -262,7 +258,10 @@ class RedisBackend:
             # The cursor is in the middle of an entry: what is left of it comes first.
             entries = await self._calls.command("XRANGE", key, entry, entry)
         if not any(codec.events_of(*found)[int(place) + 1 :] for found in entries):
-            place, entries = "", await self._next_entries(key, entry if "-" in entry else f"{entry}-0", seconds)
+            place, entries = (
+                "",
+                await self._next_entries(key, entry if "-" in entry else f"{entry}-0", seconds),
+            )
         events = [event for found in entries for event in codec.events_of(*found)]
         if place:
             events = events[int(place) + 1 :]
@@ -276,12 +275,16 @@ class RedisBackend:
 
     async def workers(self, queue: str) -> list[Presence]:
         stored = await self._calls.command("HGETALL", keys.named(self._namespace, queue, "workers"))
-        flat: list[Any] = [part for pair in stored.items() for part in pair] if isinstance(stored, dict) else stored
+        flat: list[Any] = (
+            [part for pair in stored.items() for part in pair] if isinstance(stored, dict) else stored
+        )
         seen = await self._calls.command(
             "ZRANGE", keys.named(self._namespace, queue, "seen"), 0, -1, "WITHSCORES"
         )
-        pairs = [tuple(entry) for entry in seen] if seen and isinstance(seen[0], list) else list(
-            zip(seen[::2], seen[1::2], strict=True)
+        pairs = (
+            [tuple(entry) for entry in seen]
+            if seen and isinstance(seen[0], list)
+            else list(zip(seen[::2], seen[1::2], strict=True))
         )
         last_seen = {codec.text(name): int(float(score)) for name, score in pairs}
         found = (
@@ -295,7 +298,12 @@ class RedisBackend:
         if seconds > 0:
             async with self._switchboard.own_line() as line:
                 reply = await line.call(
-                    *words, "BLOCK", max(1, int(seconds * 1000)), "STREAMS", key, entry,
+                    *words,
+                    "BLOCK",
+                    max(1, int(seconds * 1000)),
+                    "STREAMS",
+                    key,
+                    entry,
                     seconds=seconds + _BLOCK_MARGIN,
                 )
         else:

@@ -19,11 +19,15 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
-    ConnectionError as RedisConnectionError,
     NoPermissionError,
     ReadOnlyError,
     RedisError,
     ResponseError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
@@ -66,7 +70,7 @@ class Line:
                 # A replica that was a primary, or a server that is loading: look again from the beginning.
                 await self.close()
             raise translated from error
-        except (RedisError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, RedisError, OSError) as error:
             await self.close()
             raise _translate(error) from error
         except BaseException:
@@ -146,10 +150,19 @@ def _translate(error: BaseException) -> BaseException:
     if word == "NOSCRIPT" or text.startswith("No matching script"):
         return NoScript()
     if isinstance(error, (AuthenticationError, NoPermissionError)) or word in _DENIED:
-        return AccessDenied(f"the server refused access: {text}; check the user, its password and its permissions")
+        return AccessDenied(
+            f"the server refused access: {text}; check the user, its password and its permissions"
+        )
     if word in _FULL or "command not allowed when used memory" in text:
         return BackendFull(f"the server takes no more data: {text}")
-    away = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError, OSError, asyncio.TimeoutError)
+    away = (
+        RedisConnectionError,
+        RedisTimeoutError,
+        BusyLoadingError,
+        ReadOnlyError,
+        OSError,
+        asyncio.TimeoutError,
+    )
     if isinstance(error, away) or word in _AWAY:
         return BackendUnavailable(f"the server cannot be reached: {text or type(error).__name__}")
     return BackendError(f"the server refused a command: {text}")

@@ -73,7 +73,9 @@ def _head(name: str, text: str) -> dict[str, str]:
             fields[current] = f"{fields[current]} {line}".strip()
     missing = [field for field in _HEAD if field not in fields]
     if missing or not fields["purpose"]:
-        raise ConfigurationError(f"the script {name}.lua lacks {', '.join(missing) or 'a purpose'} in its head")
+        raise ConfigurationError(
+            f"the script {name}.lua lacks {', '.join(missing) or 'a purpose'} in its head"
+        )
     return fields
 
 

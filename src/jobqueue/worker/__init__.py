@@ -1,0 +1,1 @@
+"""A worker and its duties, one file each."""

@@ -1,0 +1,98 @@
+"""A pump: takes a lane's finished jobs and free slots, makes one exchange of them, and hands the answer out.
+
+Two pumps to a lane overlap the server's work with Python's: while one waits for its answer the other sends what has come in
+meanwhile. A request that got no answer is sent again, the very same, until there is one: the backend recognises it, so that
+nothing is settled twice and no claimed job is lost with the reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+from jobqueue.backends.protocol import MAX_BATCH, Exchange, Page, Settlement
+from jobqueue.errors import BackendError, BackendUnavailable
+from jobqueue.logs import BACKEND_LOST, BACKEND_RESTORED, emit
+from jobqueue.worker.lane import Lane
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+
+class Pump:
+    """One of a lane's pumps."""
+
+    def __init__(self, lane: Lane, number: int, *, lease_ms: int, share: int) -> None:
+        self._lane = lane
+        self._caller = f"{lane.worker_id}/{number}"
+        self._lease_ms = lease_ms
+        self._share = share
+        self._sequence = 0
+
+    async def run(self) -> None:
+        """Exchange for ever."""
+        lane = self._lane
+        while True:
+            claim = min(self._share, lane.hungry, MAX_BATCH) if lane.look and lane.hungry > 0 else 0
+            if not (lane.finished or claim or lane.rearm):
+                await lane.rest()
+                continue
+            lane.rearm = False
+            settlements, lane.finished = lane.finished[:MAX_BATCH], lane.finished[MAX_BATCH:]
+            await self._exchange(settlements, max(0, claim))
+
+    async def _exchange(self, settlements: list[Settlement], claim: int) -> None:
+        lane = self._lane
+        self._sequence += 1
+        request = Exchange(
+            worker=lane.worker_id,
+            caller=self._caller,
+            sequence=self._sequence,
+            settlements=settlements,
+            claim=claim,
+            lease_ms=self._lease_ms,
+            dead_letter=lane.queue.dead_letter,
+        )
+        page: Page | None = None
+        lane.begin_exchange(claim)
+        try:
+            page = await self._answer(request)
+            lane.settled(settlements, page.refused)
+        finally:
+            lane.end_exchange(claim, page)
+
+    async def _answer(self, request: Exchange) -> Page:
+        lane, pause, lost = self._lane, _FIRST_PAUSE, False
+        while True:
+            try:
+                page = await lane.backend.exchange(lane.queue.name, request)
+            except BackendError as error:
+                if not lost:
+                    lost = True
+                    emit(logging.WARNING, BACKEND_LOST, queue=lane.queue.name, error=_words(error))
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                request = _again(request)
+                continue
+            if lost:
+                emit(logging.INFO, BACKEND_RESTORED, queue=lane.queue.name)
+            return page
+
+
+def _again(request: Exchange) -> Exchange:
+    if request.repeated:
+        return request
+    return Exchange(
+        worker=request.worker,
+        caller=request.caller,
+        sequence=request.sequence,
+        settlements=request.settlements,
+        claim=request.claim,
+        lease_ms=request.lease_ms,
+        repeated=True,
+        dead_letter=request.dead_letter,
+    )
+
+
+def _words(error: BackendError) -> str:
+    return str(error) if isinstance(error, BackendUnavailable) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,225 @@
+"""Runs one job and says what it came to.
+
+1. Find the processor; none here: the job is released for a worker that has one.
+2. Check the data; not what the processor takes: the job fails without an attempt.
+3. Call the processor through the middleware, where it belongs: on the loop, in a thread, in a process.
+4. Turn what it returned or raised into an outcome.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import anyio
+import anyio.to_process
+import anyio.to_thread
+from anyio import CancelScope
+
+from jobqueue.backends.protocol import Backend
+from jobqueue.clock import SYSTEM_CLOCK
+from jobqueue.errors import InvalidData, JobTimeout
+from jobqueue.job import Job
+from jobqueue.logs import (
+    JOB_CANCELLED,
+    JOB_COMPLETED,
+    JOB_FAILED,
+    JOB_RELEASED,
+    JOB_RETRYING,
+    JOB_STARTED,
+    JOB_UNKNOWN_TYPE,
+    emit,
+    listening,
+)
+from jobqueue.model.options import JobOptions
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
+from jobqueue.model.record import JobRecord
+from jobqueue.queue import Queue
+from jobqueue.registry import Processor, Registry
+from jobqueue.running import CURRENT, Attempt
+from jobqueue.worker.child import Answer, ChildError, error_of, run_in_child
+from jobqueue.worker.verdict import Policy, refused, verdict
+
+CallNext = Callable[[Job[Any, Any]], Awaitable[Any]]
+Middleware = Callable[[Job[Any, Any], CallNext], Awaitable[Any]]
+"""Wraps every processor: ``async def middleware(job, call_next): ...; return await call_next(job)``."""
+
+UNKNOWN_TYPE_DELAY_MS = 5_000
+
+
+class Executor:
+    """Runs jobs of one queue."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        backend: Backend,
+        registry: Registry,
+        middleware: Sequence[Middleware],
+        slots: int,
+    ) -> None:
+        self._queue = queue
+        self._backend = backend
+        self._registry = registry
+        self._middleware = tuple(middleware)
+        self._threads = anyio.CapacityLimiter(slots)
+        self._processes = anyio.CapacityLimiter(slots)
+        self._chains: dict[str, tuple[Processor[Any, Any], CallNext, Policy]] = {}
+        self.resources: Any = None
+
+    async def run(self, record: JobRecord, attempt: Attempt, scope: CancelScope) -> Outcome:
+        """The outcome of one attempt. Raises CancelledError only when the slot itself is being ended.
+
+        A cancelled ``scope`` means a timeout, or whatever ``attempt.cancel_reason`` says.
+        """
+        known = self._chains.get(record.type) or self._chain(record.type)
+        if known is None:
+            emit(
+                logging.WARNING, JOB_UNKNOWN_TYPE, job_id=record.id, type=record.type, queue=record.queue,
+                in_seconds=UNKNOWN_TYPE_DELAY_MS / 1000,
+            )  # fmt: skip
+            return Released(f"no processor for {record.type}", delay_ms=UNKNOWN_TYPE_DELAY_MS)
+        processor, call, policy = known
+        if record.options:
+            policy = self._policy(JobOptions.decode(record.options), processor)
+        job_type = processor.job_type
+        job = Job[Any, Any](
+            record, self._backend, payload=job_type.data, result_payload=job_type.result, attempt=attempt
+        )
+        CURRENT.set(attempt)
+        if listening(logging.DEBUG):
+            emit(logging.DEBUG, JOB_STARTED, **_fields(record))
+        began = SYSTEM_CLOCK.monotonic()
+        outcome: Outcome
+        try:
+            if policy.timeout is not None:
+                scope.deadline = anyio.current_time() + policy.timeout
+            _ = job.data
+            result = await call(job)
+            encoded = None if result is None else job_type.result.encode(result, what="result")
+            outcome = Completed(encoded, policy.keep.for_completed())
+        except InvalidData as error:
+            outcome = refused(error, policy) if _about_data(error, job) else verdict(record, error, policy)
+        except CancelledError:
+            if not scope.cancel_called:
+                raise
+            outcome = self._cut_short(record, attempt, policy)
+        except Exception as error:  # noqa: BLE001  (whatever a processor raises is an outcome, never the worker's end)
+            outcome = (
+                self._cut_short(record, attempt, policy)
+                if scope.cancel_called and isinstance(error, TimeoutError)
+                else self._decide(record, error, policy)
+            )
+        finally:
+            if policy.timeout is not None:
+                scope.deadline = float("inf")
+            CURRENT.set(None)
+        _tell(record, outcome, began)
+        return outcome
+
+    def _decide(self, record: JobRecord, error: Exception, policy: Policy) -> Outcome:
+        outcome = verdict(record, error, policy)
+        if isinstance(error, ChildError):
+            # The child's own words, not the parent's traceback to it.
+            match outcome:
+                case RetryAt(delay_ms):
+                    return RetryAt(delay_ms, error.described)
+                case Failed(_, keep, dead_letter):
+                    return Failed(error.described, keep, dead_letter)
+                case _:
+                    return outcome
+        return outcome
+
+    def _cut_short(self, record: JobRecord, attempt: Attempt, policy: Policy) -> Outcome:
+        if attempt.handed_back:
+            return Released("shutdown")
+        if attempt.cancel_reason is not None:
+            return Cancelled(attempt.cancel_reason, policy.keep.for_failed())
+        error = JobTimeout(f"the attempt ran longer than its timeout of {policy.timeout} s")
+        return verdict(record, error, policy)
+
+    def _policy(self, asked: JobOptions, processor: Processor[Any, Any]) -> Policy:
+        resolved = asked.over(processor.job_type.options).over(self._queue.default_options)
+        return Policy.of(resolved, self._queue.dead_letter)
+
+    def _chain(self, name: str) -> tuple[Processor[Any, Any], CallNext, Policy] | None:
+        processor = self._registry.get(name)
+        if processor is None:
+            return None
+        call = self._place(processor)
+        for middleware in reversed(self._middleware):
+            call = _wrapped(middleware, call)
+        chain = (processor, call, self._policy(JobOptions(), processor))
+        self._chains[name] = chain
+        return chain
+
+    def _place(self, processor: Processor[Any, Any]) -> CallNext:
+        match processor.place:
+            case "loop":
+                return processor.function
+            case "thread":
+
+                async def in_thread(job: Job[Any, Any]) -> Any:
+                    # A thread cannot be cancelled: it is left to itself and what it returns is thrown away.
+                    return await anyio.to_thread.run_sync(
+                        processor.function, job, abandon_on_cancel=True, limiter=self._threads
+                    )
+
+                return in_thread
+            case "process":
+                module, qualname = processor.function.__module__, processor.function.__qualname__
+
+                async def in_process(job: Job[Any, Any]) -> Any:
+                    answer: Answer = await anyio.to_process.run_sync(
+                        run_in_child, module, qualname, job.record, cancellable=True, limiter=self._processes
+                    )
+                    attempt = CURRENT.get()
+                    if attempt is not None:
+                        attempt.lines.extend(answer.lines)
+                    if answer.error is not None:
+                        raise error_of(answer)
+                    return processor.job_type.result.decode(answer.result or b"null")
+
+                return in_process
+
+
+def _wrapped(middleware: Middleware, call: CallNext) -> CallNext:
+    async def call_through(job: Job[Any, Any]) -> Any:
+        return await middleware(job, call)
+
+    return call_through
+
+
+def _about_data(error: InvalidData, job: Job[Any, Any]) -> bool:
+    """Whether the job's own data was refused, and not something that the processor itself tried to enqueue or return."""
+    try:
+        _ = job.data
+    except InvalidData as own:
+        return str(own) == str(error)
+    return False
+
+
+def _fields(record: JobRecord) -> dict[str, Any]:
+    return {"job_id": record.id, "type": record.type, "queue": record.queue, "attempt": record.attempt}
+
+
+def _tell(record: JobRecord, outcome: Outcome, began: float) -> None:
+    if not listening(logging.ERROR):
+        return
+    match outcome:
+        case Completed():
+            if listening(logging.INFO):
+                seconds = round(SYSTEM_CLOCK.monotonic() - began, 6)
+                emit(logging.INFO, JOB_COMPLETED, **_fields(record), seconds=seconds)
+        case RetryAt(delay_ms, error):
+            emit(
+                logging.WARNING, JOB_RETRYING, **_fields(record), error=error.type, in_seconds=delay_ms / 1000
+            )
+        case Failed(error):
+            emit(logging.ERROR, JOB_FAILED, **_fields(record), error=error.type)
+        case Released(reason):
+            emit(logging.INFO, JOB_RELEASED, **_fields(record), reason=reason)
+        case Cancelled(reason):
+            emit(logging.INFO, JOB_CANCELLED, **_fields(record), reason=reason)

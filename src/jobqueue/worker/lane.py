@@ -1,0 +1,299 @@
+"""A lane: one queue inside a worker. It owns what its duties share, and nothing else.
+
+1. Long-lived slots run jobs, one after the other.
+2. Two pumps (exchange.py) hand finished jobs in and fetch new ones, in the same call.
+3. A waker waits for the queue's marker while nothing is in sight; a timer for what falls due.
+4. A listener takes orders from other processes: cancel this job.
+5. The leases of everything held here are renewed from leases.py, the background rounds run from upkeep.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+import anyio
+from anyio.abc import TaskGroup
+
+from jobqueue.backends.protocol import Backend, Extension, Page, Settlement
+from jobqueue.clock import SYSTEM_CLOCK, Clock
+from jobqueue.errors import BackendError
+from jobqueue.logs import LEASE_LOST, emit
+from jobqueue.model.outcome import Outcome, Released
+from jobqueue.model.record import JobRecord
+from jobqueue.queue import Queue
+from jobqueue.running import Attempt
+from jobqueue.worker.executor import Executor
+
+_BLOCK_SECONDS = 10.0
+_ORDER_SECONDS = 30.0
+_AFTER_FAULT = 0.25
+
+
+class Lane:
+    """What one queue's slots, pumps and keepers share. All of it lives on the worker's loop."""
+
+    def __init__(
+        self, queue: Queue, backend: Backend, executor: Executor, slots: int, worker_id: str, clock: Clock
+    ) -> None:
+        self.queue = queue
+        self.backend = backend
+        self.slots = slots
+        self.worker_id = worker_id
+        self.clock = clock
+        self.running: dict[str, Attempt] = {}
+        self.held: dict[str, int] = {}
+        """Every lease of this lane, from the claim until its settlement is answered: id to token."""
+        self.finished: list[Settlement] = []
+        self.asked = 0
+        self.look = True
+        """Whether there may be something to claim."""
+        self.rearm = False
+        """A marker was taken that this lane cannot answer: pass it on."""
+        self.stopping = False
+        self.outbox = asyncio.Event()
+        self._executor = executor
+        self._ready: deque[JobRecord] = deque()
+        self._idle_slots: list[asyncio.Future[None]] = []
+        self._idle_pumps: list[asyncio.Future[None]] = []
+        self._exchanging = 0
+        self._resting = asyncio.Event()
+        self._timer: asyncio.Task[None] | asyncio.TimerHandle | None = None
+        self._quiet: list[asyncio.Future[None]] = []
+
+    def start(self, tasks: TaskGroup) -> None:
+        """Start the slots, the waker and the listener."""
+        for number in range(self.slots):
+            tasks.start_soon(self._slot, name=f"jobqueue {self.queue.name} slot {number}")
+        tasks.start_soon(self._wake, name=f"jobqueue {self.queue.name} waker")
+        tasks.start_soon(self._listen, name=f"jobqueue {self.queue.name} listener")
+
+    # Between slots and pumps.
+
+    @property
+    def hungry(self) -> int:
+        """How many more jobs this lane can take."""
+        return 0 if self.stopping else self.slots - len(self.running) - len(self._ready) - self.asked
+
+    @property
+    def busy(self) -> int:
+        """How many jobs run here."""
+        return len(self.running)
+
+    def settle(self, settlement: Settlement) -> None:
+        """A job has come to an end: it goes with the next exchange."""
+        self.finished.append(settlement)
+        self.nudge()
+
+    def nudge(self) -> None:
+        """There is something for a pump to do."""
+        while self._idle_pumps:
+            pump = self._idle_pumps.pop()
+            if not pump.done():
+                pump.set_result(None)
+                return
+
+    async def rest(self) -> None:
+        """A pump has nothing to do until it is nudged."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._idle_pumps.append(future)
+        self.check_quiet()
+        if not self.look:
+            self._resting.set()
+        await future
+
+    def begin_exchange(self, claim: int) -> None:
+        """A pump asks for ``claim`` jobs."""
+        self._exchanging += 1
+        self.asked += claim
+
+    def end_exchange(self, claim: int, page: Page | None) -> None:
+        """A pump has its answer, or (None) gave up."""
+        self._exchanging -= 1
+        self.asked -= claim
+        if page is None:
+            return
+        for record in page.leases:
+            self.held[record.id] = record.token or 0
+            self._ready.append(record)
+        for _ in page.leases:
+            if not self._start_slot():
+                break
+        if claim or page.more:
+            self.look = page.more and not page.paused and page.look_again_ms != page.now_ms
+        if page.paused:
+            self.look = False
+        if page.outbox:
+            self.outbox.set()
+        if not self.look:
+            self._look_again(page)
+        elif self.hungry > 0:
+            self.nudge()
+        if self.stopping:
+            self.hand_back_ready()
+
+    def settled(self, settlements: list[Settlement], refused: frozenset[str]) -> None:
+        """The backend has taken these in, or refused them."""
+        for settlement in settlements:
+            # A job that was settled and claimed here again at once has a newer token by now.
+            if self.held.get(settlement.job_id) == settlement.token:
+                del self.held[settlement.job_id]
+        for job_id in refused:
+            emit(logging.WARNING, LEASE_LOST, job_id=job_id, queue=self.queue.name)
+
+    def look_now(self) -> None:
+        """There may be something to claim: let a pump see."""
+        self.look = True
+        self.nudge()
+
+    # Slots.
+
+    def _start_slot(self) -> bool:
+        while self._idle_slots:
+            slot = self._idle_slots.pop()
+            if not slot.done():
+                slot.set_result(None)
+                return True
+        return False
+
+    async def _slot(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            # One scope serves many jobs: entering one for each would cost as much as running it.
+            with anyio.CancelScope() as scope:
+                while not scope.cancel_called:
+                    if not self._ready:
+                        future = loop.create_future()
+                        self._idle_slots.append(future)
+                        await future
+                        continue
+                    await self._run(self._ready.popleft(), scope)
+
+    async def _run(self, record: JobRecord, scope: anyio.CancelScope) -> None:
+        attempt = Attempt(record, self._executor.resources)
+        attempt.scope = scope
+        self.running[record.id] = attempt
+        outcome: Outcome | None = None
+        try:
+            outcome = await self._executor.run(record, attempt, scope)
+        finally:
+            if self.running.get(record.id) is attempt:
+                del self.running[record.id]
+        if attempt.lease_lost:
+            self.held.pop(record.id, None)
+            emit(logging.WARNING, LEASE_LOST, job_id=record.id, type=record.type, queue=self.queue.name)
+            self.nudge()
+        else:
+            lines = attempt.take_lines(SYSTEM_CLOCK.now_ms()) if attempt.lines else ()
+            self.settle(Settlement(record.id, attempt.token, outcome, lines))
+
+    def cancel(self, job_id: str, reason: str) -> None:
+        """Cancel a job that runs here, because somebody asked for it."""
+        attempt = self.running.get(job_id)
+        if attempt is not None and attempt.cancel_reason is None and attempt.scope is not None:
+            attempt.cancel_reason = reason
+            attempt.scope.cancel()
+
+    def hand_back_running(self) -> None:
+        """The grace period is over: cancel what still runs and give it back."""
+        for attempt in list(self.running.values()):
+            if attempt.scope is not None:
+                attempt.handed_back = True
+                attempt.scope.cancel()
+
+    def hand_back_ready(self) -> None:
+        """Claimed and not started: back at once."""
+        while self._ready:
+            record = self._ready.popleft()
+            self.settle(Settlement(record.id, record.token or 0, Released("shutdown")))
+
+    def extended(self, extension: Extension) -> None:
+        """What came of renewing the leases: some may be lost, some jobs are to be cancelled."""
+        for job_id in extension.lost:
+            attempt = self.running.get(job_id)
+            if attempt is not None and attempt.scope is not None and self.held.get(job_id) == attempt.token:
+                attempt.lease_lost = True
+                attempt.scope.cancel()
+        for job_id, reason in extension.cancels.items():
+            self.cancel(job_id, reason)
+
+    # Waiting for work.
+
+    async def _wake(self) -> None:
+        while True:
+            await self._resting.wait()
+            self._resting.clear()
+            if self.look or self.stopping:
+                continue
+            try:
+                woken = await self.backend.wait(self.queue.name, _BLOCK_SECONDS)
+            except BackendError:
+                await asyncio.sleep(_AFTER_FAULT)
+                woken = False
+            if woken and self.hungry <= 0:
+                self.rearm = True
+            # Also when nothing came: a marker may have been lost with a failed server.
+            self.look_now()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                orders = await self.backend.orders(self.queue.name, self.worker_id, _ORDER_SECONDS)
+            except BackendError:
+                await asyncio.sleep(4 * _AFTER_FAULT)
+                continue
+            for order in orders:
+                self.cancel(order.job_id, order.reason)
+
+    def _look_again(self, page: Page) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if page.look_again_ms is None or self.stopping:
+            return
+        seconds = max(0.0, (page.look_again_ms - page.now_ms) / 1000)
+        if self.clock.virtual:
+            self._timer = asyncio.create_task(self._look_after(seconds))
+        else:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.look_now)
+
+    async def _look_after(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+        self.look_now()
+
+    # Coming to rest.
+
+    def check_quiet(self) -> None:
+        """Tell whoever waits that nothing runs here and nothing is under way."""
+        if self._quiet and self.is_quiet:
+            for future in self._quiet:
+                if not future.done():
+                    future.set_result(None)
+            self._quiet.clear()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing runs, nothing is claimed, nothing is on its way in or out."""
+        busy = self.running or self._ready or self.finished or self._exchanging
+        return not busy and (self.stopping or not self.look)
+
+    @property
+    def is_settling(self) -> bool:
+        """Something is finished and not yet handed in."""
+        return bool(self.finished) or self._exchanging > 0
+
+    async def quiet(self, *, look: bool = False) -> None:
+        """Return when the lane is quiet; with ``look``, after another look at the queue."""
+        if look and not self.stopping:
+            self.look_now()
+        while not self.is_quiet:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._quiet.append(future)
+            await future
+
+    def stop_timer(self) -> None:
+        """The lane is ending."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,94 @@
+"""The background round of a lane: expired leases, expired jobs, retention by age, presence, the outbox, log lines of long jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from jobqueue.backends.protocol import LogLines, Presence, Upkeep
+from jobqueue.clock import SYSTEM_CLOCK
+from jobqueue.errors import BackendError
+from jobqueue.logs import JOB_FAILED, JOB_RECOVERED, emit
+from jobqueue.model.options import DEFAULT_KEEP
+from jobqueue.worker.lane import Lane
+
+
+class UpkeepRounds:
+    """Runs every third of a lease, so that a dead worker's jobs run elsewhere after a lease and a third at the latest."""
+
+    def __init__(self, lane: Lane, presence: Presence, *, lease: float, max_stalls: int) -> None:
+        self._lane = lane
+        self._presence = presence
+        self._every = lease / 3
+        self._max_stalls = max_stalls
+
+    async def run(self) -> None:
+        """Round after round, for ever."""
+        while True:
+            try:
+                await self.round()
+            except BackendError:
+                # The pumps say that the backend is away.
+                await asyncio.sleep(0.2)
+            await self._lane.clock.sleep(self._every)
+
+    async def deliver(self) -> None:
+        """Empty the outbox whenever a settlement has put something in, for ever."""
+        while True:
+            await self._lane.outbox.wait()
+            self._lane.outbox.clear()
+            try:
+                await self.empty_outbox()
+            except BackendError:
+                # It stays in the outbox; the next round finds it.
+                continue
+
+    async def empty_outbox(self) -> None:
+        """Hand over all that is there."""
+        while await self._lane.backend.deliver(self._lane.queue.name):
+            pass
+
+    async def round(self) -> None:
+        """One round."""
+        lane = self._lane
+        keep = lane.queue.default_options.keep or DEFAULT_KEEP
+        request = Upkeep(
+            max_stalls=self._max_stalls,
+            keep=keep.for_failed(),
+            dead_letter=lane.queue.dead_letter,
+            presence=self._present(),
+            presence_ms=round(self._every * 4000),
+        )
+        more = True
+        while more:
+            report = await lane.backend.upkeep(lane.queue.name, request)
+            more = report.more
+            for job_id in report.recovered:
+                emit(logging.WARNING, JOB_RECOVERED, job_id=job_id, queue=lane.queue.name)
+            for job_id in (*report.poisoned, *report.expired):
+                error = "WorkerLost" if job_id in report.poisoned else "Expired"
+                emit(logging.ERROR, JOB_FAILED, job_id=job_id, queue=lane.queue.name, error=error)
+            if report.recovered:
+                lane.look_now()
+            if report.outbox:
+                lane.outbox.set()
+        await self._flush_logs()
+
+    def _present(self) -> Presence:
+        lane, known = self._lane, self._presence
+        return Presence(
+            worker=known.worker,
+            host=known.host,
+            pid=known.pid,
+            slots=lane.slots,
+            busy=lane.busy,
+            started_ms=known.started_ms,
+            name=known.name,
+        )
+
+    async def _flush_logs(self) -> None:
+        for attempt in list(self._lane.running.values()):
+            lines = attempt.take_lines(SYSTEM_CLOCK.now_ms())
+            if lines:
+                record = attempt.record
+                await self._lane.backend.annotate(record.queue, record.id, attempt.token, LogLines(lines))

@@ -1,0 +1,299 @@
+"""Worker: a process's consumer, one lane for each queue.
+
+1. ``start``: open the backends and the lifespan's resources, start the lanes' slots, pumps and keepers.
+2. Work, until told to stop.
+3. ``stop``: claim nothing more; give running jobs their grace period; cancel what still runs and hand it back, without an attempt
+   spent; hand in what is finished; leave the registry of workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+
+from jobqueue.backends.protocol import Backend, Presence
+from jobqueue.clock import SYSTEM_CLOCK, Clock
+from jobqueue.errors import BackendError, InvalidOption, JobQueueError
+from jobqueue.logs import JOB_STUBBORN, WORKER_STARTED, WORKER_STOPPED, WORKER_STOPPING, capture, emit
+from jobqueue.model.record import JobState
+from jobqueue.model.times import Seconds, span_ms
+from jobqueue.queue import Queue
+from jobqueue.registry import DEFAULT_REGISTRY, Registry
+from jobqueue.worker.exchange import Pump
+from jobqueue.worker.executor import Executor, Middleware
+from jobqueue.worker.lane import Lane
+from jobqueue.worker.leases import LeaseKeeper
+from jobqueue.worker.upkeep import UpkeepRounds
+
+MOST_SLOTS = 10_000
+_PUMPS = 2
+_CANCEL_SECONDS = 2.0
+"""How long a cancelled processor may take to end before it is called stubborn."""
+_SETTLE_SECONDS = 5.0
+_OTHERS_PAUSE = 0.02
+
+Lifespan = Callable[["Worker"], AbstractAsyncContextManager[Any]]
+
+
+class Worker:
+    """Runs the jobs of one or more queues.
+
+        async with Worker(tickets, concurrency=50):
+            ...
+
+    ``concurrency`` is the number of jobs run at once for each queue, or a mapping by queue name (or Queue). ``registry`` holds the
+    processors (default: those of the bare ``@processor``). ``lease`` is how long, in seconds, a job stays this worker's after its
+    last sign of life; ``grace`` how long running jobs may take to end at shutdown. ``lifespan`` is called with the worker and gives
+    an async context manager; what it yields is ``job.resources``. ``middleware`` wraps every processor, the first outermost. A job
+    that has taken down ``max_stalls`` workers is failed. ``name`` is for people. Raises InvalidOption.
+    """
+
+    def __init__(
+        self,
+        *queues: Queue,
+        concurrency: int | Mapping[str, int] | Mapping[Queue, int] | Mapping[str | Queue, int] = 10,
+        registry: Registry = DEFAULT_REGISTRY,
+        lease: Seconds = 15,
+        grace: Seconds = 30,
+        lifespan: Lifespan | None = None,
+        middleware: Sequence[Middleware] = (),
+        max_stalls: int = 3,
+        name: str = "",
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        if not queues:
+            raise InvalidOption("a worker needs at least one queue")
+        if len({queue.name for queue in queues}) < len(queues):
+            raise InvalidOption("a worker takes each queue once")
+        if max_stalls < 1:
+            raise InvalidOption(f"max_stalls must be from 1, not {max_stalls!r}")
+        self.queues = queues
+        self.name = name
+        self.id = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._slots = _slots(queues, concurrency)
+        self._registry = registry
+        self._lease = span_ms("lease", lease, zero=False) / 1000
+        self._grace = span_ms("grace", grace) / 1000
+        self._lifespan = lifespan
+        self._middleware = tuple(middleware)
+        self._max_stalls = max_stalls
+        self._clock = clock
+        self._lanes: list[Lane] = []
+        self._rounds: list[UpkeepRounds] = []
+        self._task: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether the worker has been started and not stopped."""
+        return self._task is not None and not self._task.done()
+
+    async def start(self) -> None:
+        """Start; returns when jobs are being claimed. Raises what opening a backend or the lifespan raises."""
+        if self._task is not None:
+            raise JobQueueError("this worker has been started already; make a new one")
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._live(started), name=f"jobqueue worker {self.id}")
+        done, _ = await asyncio.wait({started, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        if self._task in done:
+            started.cancel()
+            await self._task
+
+    async def stop(self, *, grace: Seconds | None = None) -> None:
+        """Stop claiming, wait for running jobs for the grace period (or ``grace`` seconds), hand the rest back."""
+        if grace is not None:
+            self._grace = span_ms("grace", grace) / 1000
+        self._stop.set()
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def run(self, *, signals: bool = True) -> None:
+        """Work until SIGTERM or SIGINT (a second one cancels running jobs at once), or until ``stop()``.
+
+        ``signals=False`` leaves the process's signal handlers alone.
+        """
+        loop = asyncio.get_running_loop()
+        caught = [signal.SIGTERM, signal.SIGINT] if signals else []
+        for number in caught:
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            if self._task is None:
+                await self.start()
+            if self._task is not None:
+                await asyncio.shield(self._task)
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+        finally:
+            for number in caught:
+                loop.remove_signal_handler(number)
+
+    async def drain(self) -> None:
+        """Run until nothing is waiting or active in any of the queues, then return (and stop, if this call started the worker).
+
+        Delayed jobs that are not yet due are left alone; so is a paused queue.
+        """
+        own = self._task is None
+        if own:
+            await self.start()
+        try:
+            while not await self._drained():
+                pass
+        finally:
+            if own:
+                await self.stop()
+
+    async def _drained(self) -> bool:
+        for lane, rounds in zip(self._lanes, self._rounds, strict=True):
+            quiet = asyncio.ensure_future(lane.quiet(look=True))
+            await asyncio.wait(
+                {quiet, *([self._task] if self._task else [])}, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not quiet.done():
+                quiet.cancel()
+                raise JobQueueError("the worker ended while it was being drained")
+            await rounds.empty_outbox()
+        for lane in self._lanes:
+            status = await lane.backend.status(lane.queue.name)
+            if not status.paused and (status.counts[JobState.WAITING] or status.counts[JobState.ACTIVE]):
+                if status.counts[JobState.ACTIVE] and not lane.running:
+                    # Another worker runs it: there is nothing here that could be waited on.
+                    await asyncio.sleep(_OTHERS_PAUSE)
+                return False
+        return all(lane.is_quiet for lane in self._lanes)
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def _live(self, started: asyncio.Future[None]) -> None:
+        names = [queue.name for queue in self.queues]
+        async with AsyncExitStack() as stack:
+            backends = [await queue.backend() for queue in self.queues]
+            resources = None
+            if self._lifespan is not None:
+                resources = await stack.enter_async_context(self._lifespan(self))
+            stack.enter_context(capture())
+            async with anyio.create_task_group() as tasks:
+                for queue, backend in zip(self.queues, backends, strict=True):
+                    tasks_of_lane = self._lane(queue, backend, resources)
+                    tasks_of_lane.start(tasks)
+                tasks.start_soon(LeaseKeeper(self._lanes, self._lease).run, name="jobqueue leases")
+                for lane, rounds in zip(self._lanes, self._rounds, strict=True):
+                    self._start_duties(tasks, lane, rounds)
+                emit(logging.INFO, WORKER_STARTED, worker=self.id, queues=names)
+                started.set_result(None)
+                await self._stop.wait()
+                emit(logging.INFO, WORKER_STOPPING, worker=self.id, queues=names)
+                await self._wind_down()
+                tasks.cancel_scope.cancel()
+            emit(logging.INFO, WORKER_STOPPED, worker=self.id, queues=names)
+
+    def _lane(self, queue: Queue, backend: Backend, resources: Any) -> Lane:
+        slots = self._slots[queue.name]
+        executor = Executor(queue, backend, self._registry, self._middleware, slots)
+        executor.resources = resources
+        lane = Lane(queue, backend, executor, slots, self.id, self._clock)
+        presence = Presence(
+            worker=self.id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            slots=slots,
+            busy=0,
+            started_ms=SYSTEM_CLOCK.now_ms(),
+            name=self.name,
+        )
+        self._lanes.append(lane)
+        self._rounds.append(UpkeepRounds(lane, presence, lease=self._lease, max_stalls=self._max_stalls))
+        return lane
+
+    def _start_duties(self, tasks: anyio.abc.TaskGroup, lane: Lane, rounds: UpkeepRounds) -> None:
+        pumps = min(_PUMPS, lane.slots)
+        share = -(-lane.slots // pumps)
+        for number in range(pumps):
+            pump = Pump(lane, number, lease_ms=round(self._lease * 1000), share=share)
+            tasks.start_soon(pump.run, name=f"jobqueue {lane.queue.name} pump {number}")
+        tasks.start_soon(rounds.run, name=f"jobqueue {lane.queue.name} upkeep")
+        tasks.start_soon(rounds.deliver, name=f"jobqueue {lane.queue.name} outbox")
+
+    async def _wind_down(self) -> None:
+        for lane in self._lanes:
+            lane.stopping = True
+            lane.stop_timer()
+            lane.hand_back_ready()
+        await self._until_quiet(self._grace, hurry=True)
+        for lane in self._lanes:
+            lane.hand_back_running()
+        await self._until_quiet(_CANCEL_SECONDS)
+        for lane in self._lanes:
+            for attempt in lane.running.values():
+                record = attempt.record
+                emit(logging.ERROR, JOB_STUBBORN, job_id=record.id, type=record.type, queue=record.queue)
+        await self._until_settled(_SETTLE_SECONDS)
+        for lane, rounds in zip(self._lanes, self._rounds, strict=True):
+            try:
+                async with asyncio.timeout(_SETTLE_SECONDS):
+                    await rounds.empty_outbox()
+                    await lane.backend.leave(lane.queue.name, self.id)
+            except (BackendError, TimeoutError):
+                # The outbox and the registry are looked after by whoever lives on.
+                continue
+
+    async def _until_quiet(self, seconds: float, *, hurry: bool = False) -> None:
+        quiet = asyncio.gather(*(lane.quiet() for lane in self._lanes))
+        hurried = asyncio.ensure_future(self._hurry.wait())
+        waited: set[asyncio.Future[Any]] = {quiet, hurried} if hurry else {quiet}
+        await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for future in (quiet, hurried):
+            future.cancel()
+        await asyncio.gather(quiet, hurried, return_exceptions=True)
+
+    async def _until_settled(self, seconds: float) -> None:
+        """What is finished must be handed in even where a stubborn processor keeps the lane from being quiet."""
+        try:
+            async with asyncio.timeout(seconds):
+                while any(lane.is_settling for lane in self._lanes):
+                    await asyncio.sleep(_OTHERS_PAUSE)
+        except TimeoutError:
+            return
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.id} on {', '.join(queue.name for queue in self.queues)}>"
+
+
+def _slots(queues: Sequence[Queue], concurrency: int | Mapping[Any, int]) -> dict[str, int]:
+    if isinstance(concurrency, Mapping):
+        given = {key.name if isinstance(key, Queue) else key: number for key, number in concurrency.items()}
+        unknown = set(given) - {queue.name for queue in queues}
+        if unknown:
+            raise InvalidOption(
+                f"concurrency names queues this worker does not have: {', '.join(sorted(unknown))}"
+            )
+        wanted = {queue.name: given.get(queue.name, 10) for queue in queues}
+    else:
+        wanted = {queue.name: concurrency for queue in queues}
+    for name, number in wanted.items():
+        if isinstance(number, bool) or not 1 <= number <= MOST_SLOTS:
+            raise InvalidOption(f"concurrency of {name!r} must be from 1 to {MOST_SLOTS}, not {number!r}")
+    return wanted
