@@ -43,9 +43,7 @@ class Coalescer:
         try:
             answers = await backend.enqueue(self._queue, [job for job, _ in batch])
         except BaseException as error:
-            reached = (
-                error if isinstance(error, Exception) else BackendError("the event loop is shutting down")
-            )
+            reached = error if isinstance(error, Exception) else BackendError("the event loop is shutting down")
             for _, answer in batch:
                 if not answer.done():
                     answer.set_exception(reached)

@@ -105,9 +105,7 @@ async def _opened(backend: Backend) -> Backend:
 
 
 def _redis(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend:
-    return RedisBackend.from_url(
-        url, namespace=namespace, clock=clock, deadline=deadline, connect_timeout=deadline
-    )
+    return RedisBackend.from_url(url, namespace=namespace, clock=clock, deadline=deadline, connect_timeout=deadline)
 
 
 def _memory(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend:
@@ -116,9 +114,7 @@ def _memory(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backe
 
 
 def _embedded(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend:
-    return EmbeddedBackend(
-        url.removeprefix("embedded://"), namespace=namespace, clock=clock, deadline=deadline
-    )
+    return EmbeddedBackend(url.removeprefix("embedded://"), namespace=namespace, clock=clock, deadline=deadline)
 
 
 SCHEMES: dict[str, Callable[..., Backend]] = {

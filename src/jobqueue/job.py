@@ -216,9 +216,7 @@ class Job(Generic[DataT, ResultT]):
         """Read the job again. Raises JobNotFound if it is gone."""
         record = await self._backend.get(self.queue, self.id)
         if record is None:
-            raise JobNotFound(
-                f"no job {self.id!r} in queue {self.queue!r}: it was removed or dropped by retention"
-            )
+            raise JobNotFound(f"no job {self.id!r} in queue {self.queue!r}: it was removed or dropped by retention")
         self._take(record)
 
     async def cancel(self, reason: str = "") -> JobState:
@@ -268,9 +266,7 @@ class Job(Generic[DataT, ResultT]):
     async def _note(self, note: Note) -> None:
         token = self._running().token
         if not await self._backend.annotate(self.queue, self.id, token, note):
-            raise LeaseLost(
-                f"job {self.id!r} is no longer this worker's: another may be running it; stop here"
-            )
+            raise LeaseLost(f"job {self.id!r} is no longer this worker's: another may be running it; stop here")
 
     def _running(self) -> Attempt:
         if self._attempt is None:

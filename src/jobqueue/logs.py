@@ -79,9 +79,7 @@ def listening(level: int) -> bool:
 # The running job on every line.
 
 
-def add_job_context(
-    logger: Any, method: str, event_dict: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def add_job_context(logger: Any, method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor: adds job_id, job_type, queue and attempt to lines written inside a processor, and keeps those lines
     as the job's logs. Put it before the renderer."""
     del logger
@@ -98,54 +96,49 @@ def add_job_context(
 
 
 class JobLogHandler(logging.Handler):
-    """A standard handler that keeps lines written inside a processor as the job's logs."""
+    """A standard handler that writes nowhere but to the running job.
+
+    It gives every record it sees ``job_id``, ``job_type``, ``job_queue`` and ``job_attempt`` (empty outside a
+    processor; what the caller set in ``extra`` stays), and keeps lines written inside a processor as the
+    job's logs.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hold the line for the running job, if there is one."""
+        """Look at one line."""
         attempt = CURRENT.get()
+        job = attempt.record if attempt is not None else None
+        known = record.__dict__
+        known.setdefault("job_id", job.id if job else "")
+        known.setdefault("job_type", job.type if job else "")
+        known.setdefault("job_queue", job.queue if job else "")
+        known.setdefault("job_attempt", job.attempt if job else 0)
         if attempt is not None and record.name != "jobqueue":
             try:
                 attempt.write(int(record.created * 1000), record.levelname.lower(), record.getMessage())
-            except Exception:  # noqa: BLE001  (a broken format string must not fail the job; logging reports it)
+            except Exception:  # noqa: BLE001  (a broken format string must not fail the job; logging says so)
                 self.handleError(record)
 
 
-_installed = 0
+_users = 0
 _handler = JobLogHandler()
-_plain_factory = logging.getLogRecordFactory()
 
 
 @contextmanager
 def capture() -> Generator[None]:
-    """While a worker runs: standard log records know the running job, and lines written inside processors are its logs.
+    """While a worker runs: standard log records know the running job, and lines written inside processors are
+    its logs.
 
-    Adds four attributes to every record (empty outside a processor) and one handler to the root logger, which writes nowhere
-    but to the job; both are taken away when the last worker has stopped. Levels and formats stay the host's.
+    One handler stands first at the root logger, so that the host's own handlers there can format what it
+    adds; it goes when the last worker has stopped. Levels and formats stay the host's.
     """
-    global _installed, _plain_factory  # noqa: PLW0603  (logging is process-wide, so is this count)
-    if _installed == 0:
-        _plain_factory = logging.getLogRecordFactory()
-        logging.setLogRecordFactory(_record_with_job)
-        logging.getLogger().addHandler(_handler)
-    _installed += 1
+    global _users  # noqa: PLW0603  (logging is process-wide, so is this count)
+    root = logging.getLogger()
+    if _users == 0:
+        root.handlers.insert(0, _handler)
+    _users += 1
     try:
         yield
     finally:
-        _installed -= 1
-        if _installed == 0:
-            logging.setLogRecordFactory(_plain_factory)
-            logging.getLogger().removeHandler(_handler)
-
-
-def _record_with_job(*args: Any, **kwargs: Any) -> logging.LogRecord:
-    record = _plain_factory(*args, **kwargs)
-    attempt = CURRENT.get()
-    job = attempt.record if attempt is not None else None
-    for name, value in (
-        ("job_id", job.id if job else ""),
-        ("job_type", job.type if job else ""),
-        ("job_queue", job.queue if job else ""),
-        ("job_attempt", job.attempt if job else 0),
-    ):
-        record.__dict__.setdefault(name, value)
-    return record
+        _users -= 1
+        if _users == 0:
+            root.removeHandler(_handler)

@@ -220,13 +220,9 @@ class Queue:
         ``limit`` is at most 1000 a call. Raises InvalidOption.
         """
         if not 0 <= limit <= MAX_BATCH or offset < 0:
-            raise InvalidOption(
-                f"limit must be from 0 to {MAX_BATCH} and offset from 0, not {limit} and {offset}"
-            )
+            raise InvalidOption(f"limit must be from 0 to {MAX_BATCH} and offset from 0, not {limit} and {offset}")
         backend = await self.backend()
-        records = await backend.find(
-            self.name, _state(state), limit=limit, offset=offset, newest=newest_first
-        )
+        records = await backend.find(self.name, _state(state), limit=limit, offset=offset, newest=newest_first)
         return [_job(backend, record) for record in records]
 
     async def counts(self) -> Counts:
@@ -283,16 +279,12 @@ class Queue:
         """Give an unfinished job another priority. Raises JobNotFound, InvalidState, InvalidOption."""
         await self._amend(job_id, Reprioritize(checked_priority(priority)))
 
-    async def reschedule(
-        self, job_id: str, *, delay: Seconds | None = None, run_at: datetime | None = None
-    ) -> None:
+    async def reschedule(self, job_id: str, *, delay: Seconds | None = None, run_at: datetime | None = None) -> None:
         """delayed, waiting → delayed until another time. Raises JobNotFound, InvalidState, InvalidOption."""
         if (delay is None) == (run_at is None):
             raise InvalidOption("give delay or run_at, just one of them")
         if run_at is not None:
-            await self._amend(
-                job_id, Reschedule(run_at_ms=moment_ms("run_at", run_at, SYSTEM_CLOCK.now_ms()))
-            )
+            await self._amend(job_id, Reschedule(run_at_ms=moment_ms("run_at", run_at, SYSTEM_CLOCK.now_ms())))
         elif delay is not None:
             await self._amend(job_id, Reschedule(delay_ms=span_ms("delay", delay)))
 

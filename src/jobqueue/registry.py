@@ -241,9 +241,7 @@ def _annotated_model(function: Callable[..., Any]) -> Any:
 def _place(function: Callable[..., Any], run_in: Literal["thread", "process"] | None) -> Place:
     if inspect.iscoroutinefunction(function):
         if run_in is not None:
-            raise InvalidOption(
-                f'{function.__qualname__} is async and runs on the loop: run_in="{run_in}" is for def'
-            )
+            raise InvalidOption(f'{function.__qualname__} is async and runs on the loop: run_in="{run_in}" is for def')
         return "loop"
     return run_in or "thread"
 

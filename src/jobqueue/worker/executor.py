@@ -214,9 +214,7 @@ def _tell(record: JobRecord, outcome: Outcome, began: float) -> None:
                 seconds = round(SYSTEM_CLOCK.monotonic() - began, 6)
                 emit(logging.INFO, JOB_COMPLETED, **_fields(record), seconds=seconds)
         case RetryAt(delay_ms, error):
-            emit(
-                logging.WARNING, JOB_RETRYING, **_fields(record), error=error.type, in_seconds=delay_ms / 1000
-            )
+            emit(logging.WARNING, JOB_RETRYING, **_fields(record), error=error.type, in_seconds=delay_ms / 1000)
         case Failed(error):
             emit(logging.ERROR, JOB_FAILED, **_fields(record), error=error.type)
         case Released(reason):

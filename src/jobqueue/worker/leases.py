@@ -36,9 +36,7 @@ class LeaseKeeper:
 
     async def run(self) -> None:
         """Renew until cancelled."""
-        away = [
-            lane for lane in self._lanes if not lane.clock.virtual and lane.backend.detached() is not None
-        ]
+        away = [lane for lane in self._lanes if not lane.clock.virtual and lane.backend.detached() is not None]
         here = [lane for lane in self._lanes if lane not in away]
         thread = threading.Thread(
             target=lambda: asyncio.run(self._keep_apart(away)), name="jobqueue leases", daemon=True

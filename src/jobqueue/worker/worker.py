@@ -166,9 +166,7 @@ class Worker:
     async def _drained(self) -> bool:
         for lane, rounds in zip(self._lanes, self._rounds, strict=True):
             quiet = asyncio.ensure_future(lane.quiet(look=True))
-            await asyncio.wait(
-                {quiet, *([self._task] if self._task else [])}, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait({quiet, *([self._task] if self._task else [])}, return_when=asyncio.FIRST_COMPLETED)
             if not quiet.done():
                 quiet.cancel()
                 raise JobQueueError("the worker ended while it was being drained")
@@ -287,9 +285,7 @@ def _slots(queues: Sequence[Queue], concurrency: int | Mapping[Any, int]) -> dic
         given = {key.name if isinstance(key, Queue) else key: number for key, number in concurrency.items()}
         unknown = set(given) - {queue.name for queue in queues}
         if unknown:
-            raise InvalidOption(
-                f"concurrency names queues this worker does not have: {', '.join(sorted(unknown))}"
-            )
+            raise InvalidOption(f"concurrency names queues this worker does not have: {', '.join(sorted(unknown))}")
         wanted = {queue.name: given.get(queue.name, 10) for queue in queues}
     else:
         wanted = {queue.name: concurrency for queue in queues}

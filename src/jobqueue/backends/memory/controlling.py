@@ -81,9 +81,7 @@ def _clean(shelf: Shelf, command: Clean, now_ms: int) -> list[str]:
 def _obliterate(shelf: Shelf, *, force: bool) -> list[str]:
     active = len(shelf.leases)
     if active and not force:
-        raise InvalidState(
-            f"queue {shelf.queue!r} has {active} active jobs: wait for them, or obliterate(force=True)"
-        )
+        raise InvalidState(f"queue {shelf.queue!r} has {active} active jobs: wait for them, or obliterate(force=True)")
     gone = [job_id for state in _IN_ORDER for job_id in shelf.ids(state)]
     shelf.forget_all()
     return gone

@@ -42,12 +42,8 @@ class Room:
 
     def _drop_oldest(self, shelf: Shelf, now_ms: int) -> None:
         # A queue that overflows pays for itself first, and only then for others.
-        giving = (
-            shelf if len(shelf.waiting) else max(self._shelves.values(), key=lambda other: len(other.waiting))
-        )
-        oldest = min(
-            (giving.jobs[job_id] for job_id in giving.waiting.heads()), key=lambda job: job.created_ms
-        )
+        giving = shelf if len(shelf.waiting) else max(self._shelves.values(), key=lambda other: len(other.waiting))
+        oldest = min((giving.jobs[job_id] for job_id in giving.waiting.heads()), key=lambda job: job.created_ms)
         giving.remove(oldest)
         giving.tell(EventType.REMOVED, oldest.id, now_ms)
         if self._on_drop is not None:

@@ -37,9 +37,7 @@ def keep_up(shelf: Shelf, request: Upkeep, now_ms: int) -> UpkeepReport:
     )
 
 
-def _recover(
-    shelf: Shelf, lapsed: list[str], request: Upkeep, now_ms: int
-) -> tuple[list[str], list[str], list[str]]:
+def _recover(shelf: Shelf, lapsed: list[str], request: Upkeep, now_ms: int) -> tuple[list[str], list[str], list[str]]:
     recovered: list[str] = []
     poisoned: list[str] = []
     cancelled: list[str] = []

@@ -34,9 +34,7 @@ def settle(shelf: Shelf, settlements: Sequence[Settlement], now_ms: int) -> tupl
     return frozenset(refused), letter
 
 
-def _carry_out(
-    shelf: Shelf, record: JobRecord, outcome: Outcome, now_ms: int, released: list[JobRecord]
-) -> bool:
+def _carry_out(shelf: Shelf, record: JobRecord, outcome: Outcome, now_ms: int, released: list[JobRecord]) -> bool:
     match outcome:
         case Completed(result, keep):
             check_move(record, Trigger.SUCCEEDED, JobState.COMPLETED)
@@ -44,9 +42,7 @@ def _carry_out(
             record.result = result or None
             shelf.finish(record, JobState.COMPLETED, now_ms, keep)
             short = result if result and len(result) <= RESULT_IN_EVENT else b""
-            shelf.tell(
-                EventType.COMPLETED, record.id, now_ms, short.decode("utf-8", "replace") if short else ""
-            )
+            shelf.tell(EventType.COMPLETED, record.id, now_ms, short.decode("utf-8", "replace") if short else "")
         case RetryAt(delay_ms, error):
             record.failures += 1
             record.error = error

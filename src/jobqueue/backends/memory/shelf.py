@@ -109,9 +109,7 @@ class Shelf:
             while len(order) > keep.count:
                 self.forget((order.popitem(last=False)[0],))
 
-    def fail(
-        self, record: JobRecord, error: JobError, now_ms: int, *, keep: Retention, letter_to: str | None
-    ) -> bool:
+    def fail(self, record: JobRecord, error: JobError, now_ms: int, *, keep: Retention, letter_to: str | None) -> bool:
         """To failed, for good; True if that left a letter."""
         record.error = error
         record.state, record.finished_ms, record.run_at_ms = JobState.FAILED, now_ms, None
@@ -122,9 +120,7 @@ class Shelf:
         self.tell(EventType.FAILED, record.id, now_ms, error.type)
         return leaves_letter
 
-    def expire(
-        self, record: JobRecord, now_ms: int, *, keep: Retention = KEEP_ALL, letter_to: str | None
-    ) -> bool:
+    def expire(self, record: JobRecord, now_ms: int, *, keep: Retention = KEEP_ALL, letter_to: str | None) -> bool:
         """To failed, because it was not started in time; True if that left a letter."""
         check_move(record, Trigger.EXPIRED, JobState.FAILED)
         return self.fail(record, EXPIRED, now_ms, keep=keep, letter_to=letter_to)
@@ -186,9 +182,7 @@ class Shelf:
 
     # What is seen and heard.
 
-    def ids(
-        self, state: JobState, offset: int = 0, limit: int | None = None, *, newest: bool = False
-    ) -> list[str]:
+    def ids(self, state: JobState, offset: int = 0, limit: int | None = None, *, newest: bool = False) -> list[str]:
         """Ids of one state, in its order."""
         end = len(self.jobs) if limit is None else limit
         match state:
@@ -257,9 +251,7 @@ class Shelf:
 def check_move(record: JobRecord, trigger: Trigger, target: JobState) -> None:
     """Refuse a move that the table of the model does not have."""
     if not allows(record.state, trigger, target):
-        raise InvalidState(
-            f"job {record.id!r} is {record.state}: {trigger} does not lead from there to {target}"
-        )
+        raise InvalidState(f"job {record.id!r} is {record.state}: {trigger} does not lead from there to {target}")
 
 
 def copied(record: JobRecord) -> JobRecord:

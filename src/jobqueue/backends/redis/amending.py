@@ -23,9 +23,7 @@ async def amend(calls: Calls, prefix: str, now: str, job_id: str, amendment: Ame
     reply = await calls.repeat(lambda repeated: calls.run(name, prefix, now, job_id, int(repeated), *words))
     answer = text(reply[0])
     if answer == "missing":
-        raise JobNotFound(
-            f"no job {job_id!r} in this queue; it may have been removed or trimmed by retention"
-        )
+        raise JobNotFound(f"no job {job_id!r} in this queue; it may have been removed or trimmed by retention")
     if answer == "refused":
         raise InvalidState(f"job {job_id!r} is {text(reply[1])}: it cannot be {_DONE[name]} in that state")
     return JobState(answer)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import Any, Self, cast
 
 import redis.asyncio
 
@@ -88,7 +88,8 @@ class RedisBackend:
     def client_for(url: str, *, connect_timeout: float = 5.0) -> redis.asyncio.Redis:
         """A client for the URL, which has not connected yet. Raises ConfigurationError."""
         try:
-            return redis.asyncio.Redis.from_url(url, socket_connect_timeout=connect_timeout)
+            make: Callable[..., redis.asyncio.Redis] = redis.asyncio.Redis.from_url  # pyright: ignore[reportUnknownMemberType]
+            return make(url, socket_connect_timeout=connect_timeout)
         except ValueError as error:
             raise ConfigurationError(f"not a Redis URL: {error}") from error
 
@@ -106,9 +107,7 @@ class RedisBackend:
             await self._client.aclose()
 
     def detached(self) -> Backend | None:
-        return RedisBackend(
-            self._client, namespace=self._namespace, clock=self._clock, deadline=self._deadline
-        )
+        return RedisBackend(self._client, namespace=self._namespace, clock=self._clock, deadline=self._deadline)
 
     async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
         if not jobs:
@@ -155,9 +154,7 @@ class RedisBackend:
             outbox=bool(outbox),
         )
 
-    async def extend(
-        self, queue: str, worker: str, leases: Sequence[tuple[str, int]], lease_ms: int
-    ) -> Extension:
+    async def extend(self, queue: str, worker: str, leases: Sequence[tuple[str, int]], lease_ms: int) -> Extension:
         words = [word for lease in leases for word in lease]
         lost, cancels = await self._calls.run("extend", self._prefix(queue), self._now(), lease_ms, *words)
         pairs = codec.texts(cancels)
@@ -268,29 +265,16 @@ class RedisBackend:
         return EventPage(tuple(events), codec.text(entries[-1][0]) if entries else after)
 
     async def queues(self) -> list[str]:
-        names = await self._calls.repeat(
-            lambda _: self._calls.command("SMEMBERS", keys.queues(self._namespace))
-        )
+        names = await self._calls.repeat(lambda _: self._calls.command("SMEMBERS", keys.queues(self._namespace)))
         return sorted(codec.texts(names))
 
     async def workers(self, queue: str) -> list[Presence]:
-        stored = await self._calls.command("HGETALL", keys.named(self._namespace, queue, "workers"))
-        flat: list[Any] = (
-            [part for pair in stored.items() for part in pair] if isinstance(stored, dict) else stored
+        stored = codec.pairs_of(await self._calls.command("HGETALL", keys.named(self._namespace, queue, "workers")))
+        seen = codec.pairs_of(
+            await self._calls.command("ZRANGE", keys.named(self._namespace, queue, "seen"), 0, -1, "WITHSCORES")
         )
-        seen = await self._calls.command(
-            "ZRANGE", keys.named(self._namespace, queue, "seen"), 0, -1, "WITHSCORES"
-        )
-        pairs = (
-            [tuple(entry) for entry in seen]
-            if seen and isinstance(seen[0], list)
-            else list(zip(seen[::2], seen[1::2], strict=True))
-        )
-        last_seen = {codec.text(name): int(float(score)) for name, score in pairs}
-        found = (
-            codec.presence_of(flat[at + 1], last_seen.get(codec.text(flat[at]), 0))
-            for at in range(0, len(flat), 2)
-        )
+        last_seen = {codec.text(name): int(float(score)) for name, score in seen}
+        found = (codec.presence_of(presence, last_seen.get(codec.text(name), 0)) for name, presence in stored)
         return sorted((presence for presence in found if presence), key=lambda presence: presence.worker)
 
     async def _next_entries(self, key: str, entry: str, seconds: float) -> list[Any]:
@@ -308,10 +292,7 @@ class RedisBackend:
                 )
         else:
             reply = await self._calls.command(*words, "STREAMS", key, entry)
-        if not reply:
-            return []
-        # RESP 3 answers with a map, RESP 2 with a list of pairs.
-        return next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+        return codec.pairs_of(reply)[0][1] if reply else []
 
     async def _block(self, command: str, key: str, *, seconds: float) -> Any:
         # A line of its own, because it blocks; the server's own timeout ends it, so that no call is ever cut short.
@@ -325,9 +306,7 @@ class RedisBackend:
         if now - self._announced.get(queue, -_ANNOUNCE_EVERY) < _ANNOUNCE_EVERY:
             return
         try:
-            await self._calls.repeat(
-                lambda _: self._calls.command("SADD", keys.queues(self._namespace), queue)
-            )
+            await self._calls.repeat(lambda _: self._calls.command("SADD", keys.queues(self._namespace), queue))
         except BackendFull:
             # Workers drain a full server; an enqueue will be refused by its own script.
             return
@@ -342,7 +321,7 @@ class RedisBackend:
 
 def _enqueued(queue: str, job: NewRecord, answer: Any, now_ms: int) -> Enqueued:
     if isinstance(answer, list):
-        return Enqueued(codec.record_of_picture(queue, answer), created=False)
+        return Enqueued(codec.record_of_picture(queue, cast("list[Any]", answer)), created=False)
     delayed = answer == 2
     record = JobRecord(
         id=job.id,

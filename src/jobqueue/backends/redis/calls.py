@@ -72,9 +72,7 @@ class Calls:
         sequence = self._sequence
         try:
             return await self.repeat(
-                lambda repeated: self.run(
-                    name, prefix, *caller_words, channel, sequence, int(repeated), *words
-                )
+                lambda repeated: self.run(name, prefix, *caller_words, channel, sequence, int(repeated), *words)
             )
         finally:
             self._idle_channels.append(channel)

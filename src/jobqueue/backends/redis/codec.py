@@ -17,6 +17,7 @@ Word = str | bytes | int
 _ERROR = TypeAdapter(JobError)
 _PRESENCE = TypeAdapter(Presence)
 _DUE_STEPS = 4096
+_EVENT_TYPES = frozenset(kind.value for kind in EventType)
 
 
 def retention_words(keep: Retention) -> tuple[int, int]:
@@ -91,6 +92,16 @@ def presence_of(stored: bytes, last_seen_ms: int) -> Presence | None:
     )
 
 
+def pairs_of(reply: Any) -> list[tuple[Any, Any]]:
+    """Pairs, in whichever of the three shapes the protocol's version gives them."""
+    if isinstance(reply, dict):
+        return list(cast("dict[Any, Any]", reply).items())
+    parts = cast("list[Any]", reply or [])
+    if parts and isinstance(parts[0], list):
+        return [(pair[0], pair[1]) for pair in cast("list[list[Any]]", parts)]
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
 def text(value: Any) -> str:
     """A reply as text; whatever is not UTF-8 in it is replaced, so that a broken value never stops a worker."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
@@ -162,7 +173,7 @@ def events_of(entry_id: Any, flat: Sequence[Any]) -> list[Event]:
     for place, line in enumerate(text(fields.get("lines", b"")).split("\n")):
         kind, _, rest = line.partition(" ")
         job_id, _, detail = rest.partition(" ")
-        if kind in EventType:
+        if kind in _EVENT_TYPES:
             events.append(Event(f"{text(entry_id)}/{place}", EventType(kind), job_id, at_ms, detail))
     return events
 

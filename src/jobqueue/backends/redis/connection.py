@@ -49,7 +49,7 @@ class NoScript(Exception):  # noqa: N818  (a reply to act on, never an error tha
 class Line:
     """One connection; open from its first call until it is disturbed or closed."""
 
-    def __init__(self, pool: ConnectionPool[Any]) -> None:
+    def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
         self._connection: AbstractConnection | None = None
 
@@ -101,7 +101,7 @@ class Switchboard:
     """The lines of one backend: idle ones are reused, last in first out, and at most so many are in use at once."""
 
     def __init__(self, client: redis.asyncio.Redis, lines: int = _LINES) -> None:
-        self._pool: ConnectionPool[Any] = client.connection_pool
+        self._pool: ConnectionPool = client.connection_pool
         self._idle: list[Line] = []
         self._free = asyncio.Semaphore(lines)
         self._all: set[Line] = set()
@@ -150,9 +150,7 @@ def _translate(error: BaseException) -> BaseException:
     if word == "NOSCRIPT" or text.startswith("No matching script"):
         return NoScript()
     if isinstance(error, (AuthenticationError, NoPermissionError)) or word in _DENIED:
-        return AccessDenied(
-            f"the server refused access: {text}; check the user, its password and its permissions"
-        )
+        return AccessDenied(f"the server refused access: {text}; check the user, its password and its permissions")
     if word in _FULL or "command not allowed when used memory" in text:
         return BackendFull(f"the server takes no more data: {text}")
     away = (

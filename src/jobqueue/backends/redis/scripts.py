@@ -34,10 +34,7 @@ def script(name: str) -> Script:
     """The script ``lua/<name>.lua``, composed with the parts it includes."""
     text = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
     head = _head(name, text)
-    parts = [
-        (_FOLDER / "lib" / f"{part}.lua").read_text(encoding="utf-8")
-        for part in head.get("INCLUDES", "").split()
-    ]
+    parts = [(_FOLDER / "lib" / f"{part}.lua").read_text(encoding="utf-8") for part in head.get("INCLUDES", "").split()]
     source = "\n".join(_bare(part) for part in (*parts, text))
     return Script(
         name=name,
@@ -51,9 +48,7 @@ def script(name: str) -> Script:
 @cache
 def names() -> tuple[str, ...]:
     """All scripts, sorted."""
-    return tuple(
-        sorted(entry.name.removesuffix(".lua") for entry in _FOLDER.iterdir() if entry.name.endswith(".lua"))
-    )
+    return tuple(sorted(entry.name.removesuffix(".lua") for entry in _FOLDER.iterdir() if entry.name.endswith(".lua")))
 
 
 def _head(name: str, text: str) -> dict[str, str]:
@@ -73,9 +68,7 @@ def _head(name: str, text: str) -> dict[str, str]:
             fields[current] = f"{fields[current]} {line}".strip()
     missing = [field for field in _HEAD if field not in fields]
     if missing or not fields["purpose"]:
-        raise ConfigurationError(
-            f"the script {name}.lua lacks {', '.join(missing) or 'a purpose'} in its head"
-        )
+        raise ConfigurationError(f"the script {name}.lua lacks {', '.join(missing) or 'a purpose'} in its head")
     return fields
 
 
