@@ -71,17 +71,11 @@ def _requests(options: argparse.Namespace, screen: Screen) -> list[ServiceReques
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m examples.ticketing", description=__doc__)
     demo = parser.add_subparsers(required=True).add_parser("demo", help="run it all on this machine")
-    demo.add_argument(
-        "--requests", type=Path, metavar="FILE.csv", help="service requests in the MyLA311 format"
-    )
+    demo.add_argument("--requests", type=Path, metavar="FILE.csv", help="service requests in the MyLA311 format")
     demo.add_argument("--count", type=int, help="how many requests (300, or the whole file)")
     demo.add_argument("--backend", default="embedded", help="embedded (default), memory, or redis://…")
-    demo.add_argument(
-        "--workers", type=int, default=3, help="worker processes (with memory: none but this one)"
-    )
-    demo.add_argument(
-        "--seed", type=int, default=7, help="of the generated requests and the gateway's trouble"
-    )
+    demo.add_argument("--workers", type=int, default=3, help="worker processes (with memory: none but this one)")
+    demo.add_argument("--seed", type=int, default=7, help="of the generated requests and the gateway's trouble")
     demo.add_argument("--retry-delay", type=float, default=2.0, help="seconds before a first retry")
     demo.add_argument("--data", type=Path, help="where to keep mailbox, logs and database")
     return parser

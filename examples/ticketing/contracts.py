@@ -25,7 +25,7 @@ from jobqueue import JobType, Keep, Priority, Retry
 
 TICKETS = "tickets"
 NOTIFICATIONS = "notifications"
-DEAD_LETTER = "dead-letter"
+DEAD_LETTERS = "dead-letter"
 
 
 class TicketStep(BaseModel):
@@ -112,9 +112,7 @@ class EmailSend(BaseModel):
     ) -> EmailSend:
         if contact.email is None:
             raise ValueError(f"{contact.name} has no e-mail address")
-        return cls(
-            name=contact.name, address=contact.email, template=template, facts=facts, attachments=attachments
-        )
+        return cls(name=contact.name, address=contact.email, template=template, facts=facts, attachments=attachments)
 
 
 class SmsSend(BaseModel):

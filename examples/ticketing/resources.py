@@ -35,9 +35,7 @@ def resources_of(job: Job[Any, Any]) -> Resources:
     return job.resources
 
 
-def lifespan_for(
-    backend: Backend, settings: Settings
-) -> Callable[[Worker], AbstractAsyncContextManager[Resources]]:
+def lifespan_for(backend: Backend, settings: Settings) -> Callable[[Worker], AbstractAsyncContextManager[Resources]]:
     """What ``Worker(lifespan=...)`` asks for: opens the resources when the worker starts, closes them when it
     has stopped."""
 

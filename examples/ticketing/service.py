@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from examples.ticketing.contracts import (
-    DEAD_LETTER,
+    DEAD_LETTERS,
     EMAIL_SEND,
     INVOICE_CREATED,
     NOTIFICATIONS,
@@ -31,7 +31,7 @@ from examples.ticketing.contracts import (
 from examples.ticketing.correspondence import Notice
 from pydantic import BaseModel
 
-from jobqueue import Job, JobType, NewJob, Queue, Retry
+from jobqueue import DeadLetters, Job, JobType, NewJob, Queue, Retry
 from jobqueue.backends import Backend
 
 DataT = TypeVar("DataT", bound=BaseModel)
@@ -48,7 +48,8 @@ class JobsService:
     def __init__(self, backend: Backend, *, retry: Retry | None = None) -> None:
         self.tickets = Queue(TICKETS, backend=backend)
         self.notifications = Queue(NOTIFICATIONS, backend=backend)
-        self.dead_letter = Queue(DEAD_LETTER, backend=backend)
+        self.dead_letter = Queue(DEAD_LETTERS, backend=backend)
+        self.dead_letters = DeadLetters(DEAD_LETTERS, backend=backend)
         self.queues = (self.tickets, self.notifications, self.dead_letter)
         self._named = {queue.name: queue for queue in self.queues}
         self._retry = retry

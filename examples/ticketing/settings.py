@@ -20,14 +20,10 @@ class Settings(BaseSettings):
     smtp_connections: int = Field(default=8, ge=1)
     sender: str = "desk@property.example"
     sms_gateway_url: str = "http://127.0.0.1:8025"
-    retry_delay: float = Field(
-        default=2.0, ge=0, description="seconds before the first retry; doubled each time"
-    )
+    retry_delay: float = Field(default=2.0, ge=0, description="seconds before the first retry; doubled each time")
     ticket_slots: int = Field(default=20, ge=1, description="ticket jobs a worker runs at once")
     notification_slots: int = Field(default=20, ge=1, description="notification jobs a worker runs at once")
-    ledger_dir: Path | None = Field(
-        default=None, description="where workers write what they did; None: nowhere"
-    )
+    ledger_dir: Path | None = Field(default=None, description="where workers write what they did; None: nowhere")
 
     @property
     def retry(self) -> Retry:

@@ -31,7 +31,5 @@ class SmsClient:
         if response.status_code == HTTP_TOO_MANY_REQUESTS:
             raise RateLimited(after=float(response.headers.get("Retry-After", "1")))
         if response.is_client_error:
-            raise Unrecoverable(
-                f"the gateway will never take this: {response.status_code} {response.text[:200]}"
-            )
+            raise Unrecoverable(f"the gateway will never take this: {response.status_code} {response.text[:200]}")
         raise GatewayError(f"{response.status_code} {response.text[:200]}")

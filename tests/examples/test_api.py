@@ -42,9 +42,7 @@ async def _client_of(jobs: JobsService) -> AsyncGenerator[httpx.AsyncClient]:
         yield http
 
 
-async def test_a_ticket_is_accepted_before_anything_is_done(
-    client: httpx.AsyncClient, jobs: JobsService
-) -> None:
+async def test_a_ticket_is_accepted_before_anything_is_done(client: httpx.AsyncClient, jobs: JobsService) -> None:
     response = await client.post("/tickets", content=CREATED.model_dump_json())
     assert response.status_code == 202
     assert response.json()["job_id"] == CREATED.job_id

@@ -9,9 +9,7 @@ import pytest
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.requests_csv import RequestsCsv, UnreadableRequestsError
 
-HEADER = (
-    "srnumber,requesttype,createddate,servicedate,requestsource,owner,assignto,anonymous,address,zipcode,cd"
-)
+HEADER = "srnumber,requesttype,createddate,servicedate,requestsource,owner,assignto,anonymous,address,zipcode,cd"
 
 
 def read(folder: Path, *rows: str, header: str = HEADER, encoding: str = "utf-8") -> RequestsCsv:
@@ -82,9 +80,7 @@ def test_short_and_overlong_rows_are_kept(tmp_path: Path) -> None:
 
 
 def test_control_characters_and_line_breaks_become_spaces(tmp_path: Path) -> None:
-    source = read(
-        tmp_path, '1-1,"Broken\r\nheating\x07",1/2/20 8:43,,Call,BOS,WV,N,"12\t MAIN\u2028ST",90001,6'
-    )
+    source = read(tmp_path, '1-1,"Broken\r\nheating\x07",1/2/20 8:43,,Call,BOS,WV,N,"12\t MAIN\u2028ST",90001,6')
     [request] = source
     assert (request.category, request.address) == ("Broken heating", "12 MAIN ST")
 

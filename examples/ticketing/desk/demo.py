@@ -28,10 +28,10 @@ from examples.ticketing.desk.walk import Walk
 from examples.ticketing.desk.watch import Watch
 from examples.ticketing.ledger import read_ledgers
 
-from jobqueue import DeadLetters
-
 BACKLOG = 2000
 """Unsent notifications above which the desk takes in no further ticket for the moment."""
+
+LETTERS_AT_MOST = 100_000
 
 
 class Demo:
@@ -77,11 +77,11 @@ class Demo:
 
     async def _repair(self, stage: Stage, watch: Watch) -> None:
         """Mends what made the dead letters, and gives their jobs another chance."""
-        letters = DeadLetters(stage.jobs.dead_letter)
-        self._screen.letters([letter async for letter in letters])
+        letters = stage.jobs.dead_letters
+        self._screen.letters(await letters.letters(limit=LETTERS_AT_MOST))
         async with httpx.AsyncClient(base_url=stage.gateway_url) as http:
             (await http.post("/repair")).raise_for_status()
-        retried = await letters.retry_all()
+        retried = await letters.retry_all(limit=LETTERS_AT_MOST)
         self._screen.say(f"the gateway is repaired; {retried} dead letters retried")
         await self._quiet(watch)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,10 +59,8 @@ class RequestsCsv:
             except csv.Error as error:
                 raise UnreadableRequestsError(f"{self.path}, line {rows.line_num}: {error}") from error
 
-    def _check_header(self, names: object) -> None:
-        found = (
-            {str(name).strip().lower() for name in names} if isinstance(names, (list, tuple)) else set[str]()
-        )
+    def _check_header(self, names: Collection[str]) -> None:
+        found = {name.strip().lower() for name in names}
         if missing := sorted(REQUIRED - found):
             raise UnreadableRequestsError(
                 f"{self.path} has no column {', '.join(missing)}: not a list of service requests"

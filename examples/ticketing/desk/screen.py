@@ -10,13 +10,14 @@ from examples.ticketing.desk.audit import Audit, Finding
 from examples.ticketing.desk.summary import Summary
 from examples.ticketing.desk.walk import Walk
 from examples.ticketing.desk.watch import View
+from rich.box import SIMPLE
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from jobqueue import DeadLetter
+from jobqueue import Letter
 
 PLAIN_INTERVAL = 2.0
 LETTERS_SHOWN = 10
@@ -32,7 +33,7 @@ class Screen:
         self.walk: Walk | None = None
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def live(self) -> Generator[None]:
@@ -52,7 +53,7 @@ class Screen:
             self.say(self._line(view))
 
     def summary(self, summary: Summary, seconds: float) -> None:
-        table = Table(title="What the workers did")
+        table = Table(title="What the workers did", box=SIMPLE)
         for column in ("queue", "type"):
             table.add_column(column)
         for column in ("done", "retried", "dead", "wait p50", "wait p95"):
@@ -70,13 +71,16 @@ class Screen:
         self._console.print(table)
         self.say(f"{summary.done} jobs in {seconds:.1f} s: {summary.done / seconds:.0f} jobs/s")
 
-    def letters(self, letters: Sequence[DeadLetter]) -> None:
-        table = Table(title=f"Dead letters: {len(letters)}")
+    def letters(self, letters: Sequence[Letter]) -> None:
+        if not letters:
+            self.say("no dead letters")
+            return
+        table = Table(title=f"Dead letters: {len(letters)}", box=SIMPLE)
         for column in ("origin", "job", "type", "attempts", "error"):
             table.add_column(column)
-        for letter in letters[:LETTERS_SHOWN]:
+        for letter in [letter.content for letter in letters[:LETTERS_SHOWN]]:
             error = f"{letter.error.type}: {letter.error.message}"
-            table.add_row(letter.origin, letter.job_id, letter.type, str(letter.attempts), error[:60])
+            table.add_row(letter.origin, letter.job_id, letter.type, str(letter.attempts), error[:40])
         self._console.print(table)
         if len(letters) > LETTERS_SHOWN:
             self.say(f"… and {len(letters) - LETTERS_SHOWN} more")
@@ -101,14 +105,12 @@ class Screen:
 
     def _line(self, view: View) -> str:
         walked = f"{self.walk.cases_done}/{len(self.walk.cases)} tickets paid, " if self.walk else ""
-        sending = (
-            f"{view.notifications.unfinished} notifications ({view.notifications.delayed} to be retried)"
-        )
+        sending = f"{view.notifications.unfinished} notifications ({view.notifications.delayed} to be retried)"
         letters = f"{view.letters.waiting} dead letters"
         return f"{walked}{view.tickets.unfinished} ticket jobs and {sending} under way, {letters}"
 
     def _picture(self, view: View) -> RenderableType:
-        table = Table()
+        table = Table(box=SIMPLE)
         table.add_column("queue")
         for column in ("waiting", "active", "delayed", "failed"):
             table.add_column(column, justify="right")

@@ -26,10 +26,18 @@ from pathlib import Path
 import uvicorn
 from examples.ticketing.desk.child_process import announce, end_with_parent
 from examples.ticketing.desk.loopback_server import configuration, loopback_socket, port_of
+from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+
+class TextMessage(BaseModel):
+    """What a caller wants sent."""
+
+    to: str
+    text: str
 
 
 class Verdict(StrEnum):
@@ -130,10 +138,13 @@ def read_calls(log: Path) -> Iterator[GatewayCall]:
 def create_app(gateway: Gateway) -> Starlette:
     async def messages(request: Request) -> Response:
         key = request.headers.get("Idempotency-Key", "")
-        body = await request.json()
-        if not key or not isinstance(body, dict) or "to" not in body or "text" not in body:
-            return JSONResponse({"error": "to, text and an Idempotency-Key are needed"}, 400)
-        call = gateway.take(key, str(body["to"]), int(request.headers.get("X-Attempt", "0")))
+        try:
+            message = TextMessage.model_validate_json(await request.body())
+        except ValidationError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        if not key:
+            return JSONResponse({"error": "an Idempotency-Key is needed"}, 400)
+        call = gateway.take(key, message.to, int(request.headers.get("X-Attempt", "0")))
         if call.reply_lost:
             return JSONResponse({"error": "gateway time-out"}, 504)
         match call.verdict:

@@ -95,9 +95,7 @@ async def staged(plan: Plan, folder: Path) -> AsyncGenerator[Stage]:
             yield Stage(jobs, api_url, gateway.where, mailbox, gateway_log, ledgers, workers)
 
 
-def worker_process(
-    url: str, namespace: str, settings: Settings, log: Path
-) -> AbstractAsyncContextManager[Child]:
+def worker_process(url: str, namespace: str, settings: Settings, log: Path) -> AbstractAsyncContextManager[Child]:
     """A worker as a deployment would start it, but for its life being tied to ours."""
     return child_process(
         "examples.ticketing.worker_main",

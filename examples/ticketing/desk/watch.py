@@ -40,11 +40,7 @@ class View:
     def quiet(self) -> bool:
         """Nothing is left to do, and every failed job's letter has arrived."""
         failed = self.tickets.failed + self.notifications.failed
-        return (
-            not self.tickets.unfinished
-            and not self.notifications.unfinished
-            and self.letters.waiting >= failed
-        )
+        return not self.tickets.unfinished and not self.notifications.unfinished and self.letters.waiting >= failed
 
 
 class Watch:
