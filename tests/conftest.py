@@ -1,0 +1,63 @@
+"""What all tests share: real servers, one of each a session, and a backend of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+
+import fakeredis
+import pytest
+import redis.asyncio
+
+from jobqueue.backends import Backend, MemoryBackend, RedisBackend
+from jobqueue.clock import SYSTEM_CLOCK, Clock
+from tests.servers import redis_binary, server, valkey_binary
+
+pytest_plugins = ["pytester"]
+
+KINDS = ("memory", "fakeredis", "valkey", "redis")
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Generator[str]:
+    """A Valkey of this session's own."""
+    with server(valkey_binary()) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Generator[str]:
+    """A Redis of this session's own; without redis-server on the PATH the tests that ask for it are skipped."""
+    binary = redis_binary()
+    if binary is None:
+        pytest.skip("redis-server is not on the PATH (Debian: apt-get install redis-server)")
+    with server(binary) as url:
+        yield url
+
+
+@pytest.fixture
+def backend_clock() -> Clock:
+    """The clock of ``backend``: the machine's, unless a test module says otherwise."""
+    return SYSTEM_CLOCK
+
+
+@pytest.fixture(params=KINDS)
+async def backend(request: pytest.FixtureRequest, backend_clock: Clock) -> AsyncGenerator[Backend]:
+    """An open backend of each kind in turn, empty at first, closed afterwards."""
+    kind: str = request.param
+    if kind == "memory":
+        memory = MemoryBackend(clock=backend_clock)
+        await memory.open()
+        yield memory
+        await memory.close()
+        return
+    if kind == "fakeredis":
+        client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())
+    else:
+        url: str = request.getfixturevalue(f"{kind}_url")
+        client = redis.asyncio.Redis.from_url(url)
+        await client.flushall()
+    backend = RedisBackend(client, clock=backend_clock)
+    await backend.open()
+    yield backend
+    await backend.close()
+    await client.aclose()
