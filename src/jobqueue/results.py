@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from jobqueue.backends.protocol import Backend
 from jobqueue.errors import BackendUnavailable, JobNotFound
-from jobqueue.model.events import FINISHING, Event
+from jobqueue.model.events import FINISHING, Event, EventType
 from jobqueue.model.record import JobRecord
 
 _READ_SECONDS = 30.0
@@ -47,7 +47,7 @@ class FinishReader:
             event = await future
         finally:
             self._forget(job_id, future)
-        if event.detail:
+        if event.type is EventType.COMPLETED and event.detail:
             return event
         return await self._backend.get(self._queue, job_id) or event
 

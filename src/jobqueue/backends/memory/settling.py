@@ -41,8 +41,9 @@ def _carry_out(shelf: Shelf, record: JobRecord, outcome: Outcome, now_ms: int, r
             # An empty result is no JSON: it counts as null, which is not stored.
             record.result = result or None
             shelf.finish(record, JobState.COMPLETED, now_ms, keep)
-            short = result if result and len(result) <= RESULT_IN_EVENT else b""
-            shelf.tell(EventType.COMPLETED, record.id, now_ms, short.decode("utf-8", "replace") if short else "")
+            told = result or b"null"
+            detail = told.decode("utf-8", "replace") if len(told) <= RESULT_IN_EVENT else ""
+            shelf.tell(EventType.COMPLETED, record.id, now_ms, detail)
         case RetryAt(delay_ms, error):
             record.failures += 1
             record.error = error

@@ -83,7 +83,7 @@ if settlements > 0 then
         b = tonumber(b)
         if count and count ~= b then uniform = false end
         count = b
-        if #a > 4096 then tell('completed', id) else tell('completed', id, a) end
+        if #a > 4096 then tell('completed', id) else tell('completed', id, a == '' and 'null' or a) end
       elseif kind == 'r' then
         local key = P .. 'job:' .. id
         redis.call('HINCRBY', key, 'failures', 1)

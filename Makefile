@@ -1,0 +1,37 @@
+# Every target makes the virtual environment it needs; PYTHON chooses the interpreter, VENV where the environment lies.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup test check demo bench clean
+
+help: ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("jobqueue needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $(STAMP)
+
+setup: $(STAMP) ## Make the virtual environment
+
+test: $(STAMP) ## Run the tests (TESTS="tests/unit -k retry" for some)
+	$(BIN)/python -m pytest -q $(TESTS)
+
+check: $(STAMP) ## Format, lint, strict types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(MAKE) test
+
+demo: $(STAMP) ## Run the ticket desk (ARGS="--requests FILE.csv", "--backend memory", "--backend redis://…")
+	$(BIN)/python -m examples.ticketing demo $(ARGS)
+
+bench: $(STAMP) ## Measure against the rivals (ONLY=jobqueue,bullmq)
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache .bench demo-data dist build
