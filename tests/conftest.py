@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, Generator
 import fakeredis
 import pytest
 import redis.asyncio
+from tests.servers import redis_binary, server, valkey_binary
 
 from jobqueue.backends import Backend, MemoryBackend, RedisBackend
 from jobqueue.clock import SYSTEM_CLOCK, Clock
-from tests.servers import redis_binary, server, valkey_binary
 
 pytest_plugins = ["pytester"]
 
@@ -54,8 +54,8 @@ async def backend(request: pytest.FixtureRequest, backend_clock: Clock) -> Async
         client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())
     else:
         url: str = request.getfixturevalue(f"{kind}_url")
-        client = redis.asyncio.Redis.from_url(url)
-        await client.flushall()
+        client = redis.asyncio.Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]
+        await client.flushall()  # pyright: ignore[reportUnknownMemberType]
     backend = RedisBackend(client, clock=backend_clock)
     await backend.open()
     yield backend

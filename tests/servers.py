@@ -48,7 +48,7 @@ def _wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
     try:
         while True:
             try:
-                client.ping()
+                client.ping()  # pyright: ignore[reportUnknownMemberType]
             except redis.ConnectionError:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise

@@ -32,4 +32,4 @@ class SmsClient:
             raise RateLimited(after=float(response.headers.get("Retry-After", "1")))
         if response.is_client_error:
             raise Unrecoverable(f"the gateway will never take this: {response.status_code} {response.text[:200]}")
-        raise GatewayError(f"{response.status_code} {response.text[:200]}")
+        raise GatewayError(f"the gateway answered {response.status_code} for {phone}")

@@ -1,4 +1,6 @@
-"""The job types that are known in this process, so that a producer who names one by a string is checked all the same."""
+"""The job types that are known in this process, so that a producer who names one by a string is checked all the
+same.
+"""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ from jobqueue.errors import BackendError
 class Coalescer:
     """Gathers the enqueues of one queue.
 
-    The first enqueue of a tick schedules the call, those that follow in the same tick join it. A caller that is cancelled
-    leaves without harm to the others: its job may have been written, as with any call that is cut off.
+    The first enqueue of a tick schedules the call, those that follow in the same tick join it. A caller that is
+    cancelled leaves without harm to the others: its job may have been written, as with any call that is cut
+    off.
     """
 
     def __init__(self, queue: str) -> None:

@@ -23,7 +23,9 @@ ENTRY_POINTS = "jobqueue.backends"
 
 
 class BackendFactory(Protocol):
-    """What an entry point of the group ``jobqueue.backends`` gives: a backend, not yet open, for a URL of its scheme."""
+    """What an entry point of the group ``jobqueue.backends`` gives: a backend, not yet open, for a URL of its
+    scheme.
+    """
 
     def __call__(self, url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend: ...
 
@@ -36,15 +38,16 @@ def connect(
     deadline: float = 5.0,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Connecting:
-    """An open backend, by ``async with connect(url) as backend`` or ``backend = await connect(url)`` and ``backend.close()``.
+    """An open backend, by ``async with connect(url) as backend`` or ``backend = await connect(url)`` and
+    ``backend.close()``.
 
-    Schemes: ``redis://``, ``rediss://``, ``unix://``, ``memory://``, ``embedded://PATH`` (a Valkey server of this machine's own,
-    from the extra ``embedded``), and those of the entry-point group ``jobqueue.backends``. Without a URL: ``REDIS_URL``, else
-    ``REDIS_HOST``, ``REDIS_PORT``, ``REDIS_PASSWORD``, else memory.
+    Schemes: ``redis://``, ``rediss://``, ``unix://``, ``memory://``, ``embedded://PATH`` (a Valkey server of
+    this machine's own, from the extra ``embedded``), and those of the entry-point group ``jobqueue.backends``.
+    Without a URL: ``REDIS_URL``, else ``REDIS_HOST``, ``REDIS_PORT``, ``REDIS_PASSWORD``, else memory.
 
-    ``fallback="memory"`` (the default; ``JOBQUEUE_FALLBACK=never`` turns it off) gives the memory backend, in its logging form
-    and with one warning, where nothing is configured or the server cannot be reached at start. ``deadline`` is how long, in
-    seconds, connecting and every later call keep trying.
+    ``fallback="memory"`` (the default; ``JOBQUEUE_FALLBACK=never`` turns it off) gives the memory backend, in
+    its logging form and with one warning, where nothing is configured or the server cannot be reached at start.
+    ``deadline`` is how long, in seconds, connecting and every later call keep trying.
 
     Raises, when awaited: ConfigurationError, AccessDenied, and with ``fallback="never"`` BackendUnavailable.
     """

@@ -23,7 +23,9 @@ DEAD_LETTER: JobType[DeadLetter, None] = JobType(LETTER_TYPE, DeadLetter, queue=
 
 _PAGE = 200
 _WHERE = (JobState.WAITING, JobState.DELAYED, JobState.COMPLETED, JobState.FAILED)
-"""Letters wait for a person; a processor that raises an alarm may have completed them, which does not settle the matter."""
+"""Letters wait for a person; a processor that raises an alarm may have completed them, which does not settle
+the matter.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ class DeadLetters:
     async def retry(self, letter_id: str, *, data: Any = None) -> bool:
         """Put the job back into its origin, with fresh attempts and, if given, other ``data``; the letter goes.
 
-        False where the letter was out of date: the job has been retried or has finished since; the letter goes all the same.
-        Safe to repeat. Raises JobNotFound if there is no such letter, InvalidData.
+        False where the letter was out of date: the job has been retried or has finished since; the letter goes
+        all the same. Safe to repeat. Raises JobNotFound if there is no such letter, InvalidData.
         """
         backend = await self._open()
         record = await backend.get(self.name, letter_id)

@@ -12,7 +12,9 @@ _OPEN: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Backend]] = Wea
 
 
 async def default_backend() -> Backend:
-    """The running loop's backend, as the environment configures it. Raises what ``connect`` raises, and tries again then."""
+    """The running loop's backend, as the environment configures it. Raises what ``connect`` raises, and tries
+    again then.
+    """
     loop = asyncio.get_running_loop()
     opening = _OPEN.get(loop)
     if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):

@@ -1,5 +1,6 @@
-"""Job ids: made by the client, so that a call repeated after a lost reply adds nothing; in order of time, so that ids that
-are compared as texts agree with the order of arrival."""
+"""Job ids: made by the client, so that a call repeated after a lost reply adds nothing; in order of time, so
+that ids that are compared as texts agree with the order of arrival.
+"""
 
 from __future__ import annotations
 

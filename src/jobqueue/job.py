@@ -43,8 +43,8 @@ _UNSET: Any = object()
 class Job(Generic[DataT, ResultT]):
     """One job, as it was when it was read; ``refresh()`` reads it again.
 
-    Jobs are made by queues and workers. Times are aware datetimes in UTC. Inside a processor the job also takes ``log()``,
-    ``set_progress()`` and ``checkpoint()``, and has the worker's ``resources``.
+    Jobs are made by queues and workers. Times are aware datetimes in UTC. Inside a processor the job also takes
+    ``log()``, ``set_progress()`` and ``checkpoint()``, and has the worker's ``resources``.
     """
 
     __slots__ = ("_attempt", "_backend", "_data", "_options", "_payload", "_record", "_result_payload")
@@ -190,8 +190,8 @@ class Job(Generic[DataT, ResultT]):
     async def result(self, timeout: float | None = None) -> ResultT:
         """Wait until the job has finished; returns what its processor returned.
 
-        Wakes by the job's event. ``timeout`` is in seconds. Raises JobFailed or JobCancelled with the cause, TimeoutError
-        if it takes longer, JobNotFound if the job is gone without a trace.
+        Wakes by the job's event. ``timeout`` is in seconds. Raises JobFailed or JobCancelled with the cause,
+        TimeoutError if it takes longer, JobNotFound if the job is gone without a trace.
         """
         async with asyncio.timeout(timeout):
             finish = await finish_reader(self._backend, self.queue).finished(self.id)

@@ -24,9 +24,9 @@ class JobType(Generic[DataT, ResultT]):
 
         await tickets.enqueue(TICKET_CREATED, TicketCreated(...))
 
-    ``data`` and ``result`` are pydantic models or any annotation pydantic knows; ``data=None`` takes any JSON. ``queue`` is
-    where ``processor.enqueue`` puts jobs of this type. Options given here are stronger than the queue's and weaker than the
-    call's. Raises InvalidName, InvalidOption or InvalidData.
+    ``data`` and ``result`` are pydantic models or any annotation pydantic knows; ``data=None`` takes any JSON.
+    ``queue`` is where ``processor.enqueue`` puts jobs of this type. Options given here are stronger than the
+    queue's and weaker than the call's. Raises InvalidName, InvalidOption or InvalidData.
     """
 
     __slots__ = ("data", "expires_in_ms", "name", "options", "priority", "queue", "result")

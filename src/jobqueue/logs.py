@@ -1,7 +1,9 @@
-"""Every log event this library emits, by name, with its fields; and the running job on every line that user code writes.
+"""Every log event this library emits, by name, with its fields; and the running job on every line that user
+code writes.
 
-The library never configures logging for its host. Its events go to the standard logger ``jobqueue`` through structlog, with the
-event's name as the message and its fields as the record's attributes; what becomes of them is the host's business.
+The library never configures logging for its host. Its events go to the standard logger ``jobqueue`` through
+structlog, with the event's name as the message and its fields as the record's attributes; what becomes of them
+is the host's business.
 
 | event | level | fields |
 |---|---|---|
@@ -23,8 +25,8 @@ event's name as the message and its fields as the record's attributes; what beco
 | ``backend.fallback`` | warning | reason, advice |
 | ``backend.dropped`` | warning | queue, job_id, type |
 
-No event ever carries a payload, a result or an error's message (which may quote a payload): only its type. The one exception is
-the logging fallback, which says what it would have done, with sensitive fields masked.
+No event ever carries a payload, a result or an error's message (which may quote a payload): only its type. The
+one exception is the logging fallback, which says what it would have done, with sensitive fields masked.
 """
 
 from __future__ import annotations
@@ -80,8 +82,9 @@ def listening(level: int) -> bool:
 
 
 def add_job_context(logger: Any, method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: adds job_id, job_type, queue and attempt to lines written inside a processor, and keeps those lines
-    as the job's logs. Put it before the renderer."""
+    """A structlog processor: adds job_id, job_type, queue and attempt to lines written inside a processor, and
+    keeps those lines as the job's logs. Put it before the renderer.
+    """
     del logger
     attempt = CURRENT.get()
     if attempt is not None:

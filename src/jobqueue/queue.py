@@ -76,9 +76,10 @@ class Counts:
 class Queue:
     """A queue by name.
 
-    Without ``backend`` the process-wide one is used, opened on first use (see ``connect``). ``defaults`` are the weakest
-    options: a job type's and a call's come first. ``dead_letter`` names the queue that gets a letter for every job that fails
-    for good; None turns letters off. Making a Queue costs nothing and writes nothing; raises InvalidName.
+    Without ``backend`` the process-wide one is used, opened on first use (see ``connect``). ``defaults`` are
+    the weakest options: a job type's and a call's come first. ``dead_letter`` names the queue that gets a
+    letter for every job that fails for good; None turns letters off. Making a Queue costs nothing and writes
+    nothing; raises InvalidName.
     """
 
     def __init__(
@@ -165,8 +166,9 @@ class Queue:
 
         ``priority``: lower runs first (default 3). ``delay`` (seconds or timedelta) or ``run_at`` (aware datetime): not
         before then. ``job_id``: an id that exists, in any state, is left as it is and returned, so that the call may be
-        repeated. ``retry``: a Retry, a number of attempts, or False. ``timeout``: seconds for one attempt. ``expires_in``:
-        fail if not started by then. ``lifo``: to the front of its priority. ``keep``: how long it is remembered.
+        repeated. ``retry``: a Retry, a number of attempts, or False. ``timeout``: seconds for one attempt.
+        ``expires_in``: fail if not started by then. ``lifo``: to the front of its priority. ``keep``: how long
+        it is remembered.
 
         Calls made in one tick of the event loop travel together. Raises InvalidInput with nothing written,
         BackendUnavailable after the backend's deadline (the job may or may not be stored: call again with the same
@@ -236,8 +238,9 @@ class Queue:
         return None if status.oldest_ms is None else status.oldest_ms / 1000
 
     async def events(self, after: str | None = None) -> AsyncIterator[Event]:
-        """What happens in the queue, as it happens; ``after`` an event's ``id``, or ``"0"`` for the oldest kept, or from now
-        on. About 10 000 events are kept. Survives outages of the backend."""
+        """What happens in the queue, as it happens; ``after`` an event's ``id``, or ``"0"`` for the oldest
+        kept, or from now on. About 10 000 events are kept. Survives outages of the backend.
+        """
         backend = await self.backend()
         cursor = after
         pause = 0.1
@@ -324,7 +327,9 @@ class Queue:
         return await (await self.backend()).control(self.name, command)
 
     async def obliterate(self, force: bool = False) -> None:
-        """Forget the queue and everything in it; no key is left. Raises InvalidState while jobs run, unless ``force``."""
+        """Forget the queue and everything in it; no key is left. Raises InvalidState while jobs run, unless
+        ``force``.
+        """
         await (await self.backend()).control(self.name, Obliterate(force))
 
     async def _amend(self, job_id: str, amendment: Amendment) -> JobState:

@@ -59,7 +59,9 @@ class Processor(Generic[DataT, ReturnT]):
         lifo: bool = False,
         keep: Keep | None = None,
     ) -> Job[DataT, Any]:
-        """Put a job of this type into ``queue``, or the queue its type names. Options and errors as ``Queue.enqueue``."""
+        """Put a job of this type into ``queue``, or the queue its type names. Options and errors as
+        ``Queue.enqueue``.
+        """
         if queue is None:
             if self._queue is None:
                 if self.job_type.queue is None:
@@ -159,9 +161,10 @@ class Registry:
             @processor("ticket.created")
             async def notify(job: Job[TicketCreated]) -> None: ...
 
-        With a string the data's model is read from the annotation ``Job[Model]``; without one any JSON is taken. ``async def``
-        runs on the event loop, ``def`` in a thread, ``run_in="process"`` in a process of its own that a timeout kills.
-        ``retry``, ``timeout`` and ``keep`` hold for this type where the call asks for nothing else.
+        With a string the data's model is read from the annotation ``Job[Model]``; without one any JSON is
+        taken. ``async def`` runs on the event loop, ``def`` in a thread, ``run_in="process"`` in a process of
+        its own that a timeout kills. ``retry``, ``timeout`` and ``keep`` hold for this type where the call asks
+        for nothing else.
 
         Raises RegistrationError, at import, if the type has a processor already or stands for another model.
         """

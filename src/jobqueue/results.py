@@ -31,7 +31,8 @@ class FinishReader:
         self._task: asyncio.Task[None] | None = None
 
     async def finished(self, job_id: str) -> Finish:
-        """Return when the job has finished. Raises JobNotFound if there is no trace of it, BackendError if it cannot look.
+        """Return when the job has finished. Raises JobNotFound if there is no trace of it, BackendError if it
+        cannot look.
 
         The cursor is taken before the job is looked at, so that nothing falls between the two.
         """
@@ -85,7 +86,7 @@ class FinishReader:
                 # The waiters' own timeouts end their wait; until then the server may come back.
                 await asyncio.sleep(_AFTER_FAULT)
                 continue
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (whatever it is, those who wait must hear of it)
                 if not ready.done():
                     ready.set_exception(error)
                     return

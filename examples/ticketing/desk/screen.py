@@ -28,8 +28,11 @@ class Screen:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
+        if not self._console.is_terminal:
+            # A file has no width; eighty columns would cut ids short.
+            self._console.width = 120
         self._live: Live | None = None
-        self._last_line = 0.0
+        self._last_line = monotonic()
         self.walk: Walk | None = None
 
     def say(self, text: str) -> None:
@@ -55,8 +58,8 @@ class Screen:
     def summary(self, summary: Summary, seconds: float) -> None:
         table = Table(title="What the workers did", box=SIMPLE)
         for column in ("queue", "type"):
-            table.add_column(column)
-        for column in ("done", "retried", "dead", "wait p50", "wait p95"):
+            table.add_column(column, no_wrap=True)
+        for column in ("done", "retried", "dead", "wait p50", "p95"):
             table.add_column(column, justify="right")
         for (queue, job_type), line in sorted(summary.lines.items(), reverse=True):
             table.add_row(
@@ -65,8 +68,8 @@ class Screen:
                 str(line.done),
                 str(line.retried),
                 str(line.dead),
-                f"{line.median_wait * 1000:.0f} ms",
-                f"{line.slow_wait * 1000:.0f} ms",
+                f"{line.median_wait:.3f} s",
+                f"{line.slow_wait:.3f} s",
             )
         self._console.print(table)
         self.say(f"{summary.done} jobs in {seconds:.1f} s: {summary.done / seconds:.0f} jobs/s")
@@ -76,11 +79,10 @@ class Screen:
             self.say("no dead letters")
             return
         table = Table(title=f"Dead letters: {len(letters)}", box=SIMPLE)
-        for column in ("origin", "job", "type", "attempts", "error"):
-            table.add_column(column)
+        for column, width in (("job", 26), ("type", 8), ("attempts", 8), ("error", 20)):
+            table.add_column(column, no_wrap=True, min_width=width)
         for letter in [letter.content for letter in letters[:LETTERS_SHOWN]]:
-            error = f"{letter.error.type}: {letter.error.message}"
-            table.add_row(letter.origin, letter.job_id, letter.type, str(letter.attempts), error[:40])
+            table.add_row(letter.job_id, letter.type, str(letter.attempts), letter.error.message)
         self._console.print(table)
         if len(letters) > LETTERS_SHOWN:
             self.say(f"… and {len(letters) - LETTERS_SHOWN} more")

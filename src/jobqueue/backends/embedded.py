@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobqueue.backends.redis import RedisBackend
@@ -172,11 +172,9 @@ def _start(folder: Path, path: Path) -> None:
 
 
 def _stop(path: Path) -> None:
-    try:
+    # It closes the line instead of answering: that is how it says goodbye.
+    with suppress(OSError):
         _say(path, b"SHUTDOWN", seconds=10.0)
-    except OSError:
-        # It closes the line instead of answering: that is how it says goodbye.
-        pass
     for process in list(_SERVERS):
         if process.poll() is not None:
             _SERVERS.remove(process)

@@ -67,8 +67,8 @@ class Exchange:
 
     ``caller`` and ``sequence`` make the whole call repeatable: the backend remembers the last sequence of each caller
     with its reply, so that a repeat settles nothing twice and returns the *same* leases instead of orphaning them. A
-    caller has one exchange under way at a time and raises ``sequence`` by one for each new one. ``dead_letter`` names the
-    queue that gets a letter for jobs found expired on the way.
+    caller has one exchange under way at a time and raises ``sequence`` by one for each new one. ``dead_letter``
+    names the queue that gets a letter for jobs found expired on the way.
     """
 
     worker: str
@@ -85,10 +85,10 @@ class Exchange:
 class Page:
     """The answer to an exchange.
 
-    ``leases`` are the claimed jobs, active and with their tokens. ``refused`` are the ids whose settlement came under an
-    outdated token: their results were not taken. ``look_again_ms`` is when there may next be something to claim without
-    anyone enqueueing (a delayed job falls due, a hold ends), None if nothing is in sight. ``more`` says that jobs are
-    left waiting. ``outbox`` says that :meth:`Backend.deliver` has something to do.
+    ``leases`` are the claimed jobs, active and with their tokens. ``refused`` are the ids whose settlement came
+    under an outdated token: their results were not taken. ``look_again_ms`` is when there may next be something
+    to claim without anyone enqueueing (a delayed job falls due, a hold ends), None if nothing is in sight.
+    ``more`` says that jobs are left waiting. ``outbox`` says that :meth:`Backend.deliver` has something to do.
     """
 
     leases: list[JobRecord]
@@ -180,7 +180,9 @@ class Promote:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """blocked, delayed, waiting → cancelled at once. active: the worker is ordered to cancel; still active on return."""
+    """blocked, delayed, waiting → cancelled at once. active: the worker is ordered to cancel; still active on
+    return.
+    """
 
     reason: str = ""
     keep: Retention = KEEP_ALL
@@ -320,8 +322,9 @@ class Backend(Protocol):
         ...
 
     def detached(self) -> Backend | None:
-        """A handle on the same storage for the event loop of another thread (to keep leases while this loop is blocked);
-        to be opened and closed there. None where the storage lives in this very loop."""
+        """A handle on the same storage for the event loop of another thread (to keep leases while this loop is
+        blocked); to be opened and closed there. None where the storage lives in this very loop.
+        """
         ...
 
     async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
@@ -339,13 +342,15 @@ class Backend(Protocol):
         """Take in settlements, move due jobs to waiting, claim up to ``claim`` waiting jobs by priority and age.
 
         Each claimed job becomes active under a new token, larger than any before it in this queue, until
-        ``lease_ms`` from now. Waiting jobs that have expired are failed on the way instead of claimed. Nothing is claimed
-        while the queue is paused or held. Works on a full server.
+        ``lease_ms`` from now. Waiting jobs that have expired are failed on the way instead of claimed. Nothing
+        is claimed while the queue is paused or held. Works on a full server.
         """
         ...
 
     async def extend(self, queue: str, worker: str, leases: Sequence[tuple[str, int]], lease_ms: int) -> Extension:
-        """Move the deadlines of ``leases`` (job id and token) to ``lease_ms`` from now; a lease that was lost stays lost."""
+        """Move the deadlines of ``leases`` (job id and token) to ``lease_ms`` from now; a lease that was lost
+        stays lost.
+        """
         ...
 
     async def upkeep(self, queue: str, request: Upkeep) -> UpkeepReport:

@@ -38,10 +38,10 @@ FINISHING = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLE
 class Event:
     """One thing that happened in a queue.
 
-    ``id`` is opaque and rises; hand it to ``queue.events(after=...)`` to go on from there. ``job_id`` is empty for events
-    of the whole queue. ``detail`` is short text or JSON: the result of a completed job (if it is not over
-    :data:`RESULT_IN_EVENT` bytes; else empty), the error's type for a failed one, the delay in ms for a retry, the progress value,
-    the reason of a cancel, the number of jobs purged or cleaned.
+    ``id`` is opaque and rises; hand it to ``queue.events(after=...)`` to go on from there. ``job_id`` is empty
+    for events of the whole queue. ``detail`` is short text or JSON: the result of a completed job (if it is not
+    over :data:`RESULT_IN_EVENT` bytes; else empty), the error's type for a failed one, the delay in ms for a
+    retry, the progress value, the reason of a cancel, the number of jobs purged or cleaned.
     """
 
     id: str

@@ -33,9 +33,10 @@ class Priority(IntEnum):
 class Keep:
     """How long finished jobs are remembered.
 
-    ``completed`` and ``failed`` keep the newest so many of the queue's completed, and of its failed and cancelled, jobs (None:
-    all; 0: the job is dropped at once). ``age`` drops a finished job after so many seconds (None: never). Both are enforced:
-    the count when a job finishes, the age by any worker's upkeep. Raises InvalidOption.
+    ``completed`` and ``failed`` keep the newest so many of the queue's completed, and of its failed and
+    cancelled, jobs (None: all; 0: the job is dropped at once). ``age`` drops a finished job after so many
+    seconds (None: never). Both are enforced: the count when a job finishes, the age by any worker's upkeep.
+    Raises InvalidOption.
     """
 
     completed: int | None = 100

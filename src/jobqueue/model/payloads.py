@@ -69,7 +69,7 @@ class Payload:
             raise InvalidData(f"{what} holds a lone surrogate, which is not UTF-8: clean the text first") from None
         if len(encoded) > limit:
             raise PayloadTooLarge(
-                f"{what} is {len(encoded)} bytes of JSON, the limit is {limit}: store it elsewhere and enqueue a reference"
+                f"{what} is {len(encoded)} bytes of JSON, the limit is {limit}: store it elsewhere, enqueue a reference"
             )
         return encoded
 

@@ -13,17 +13,19 @@ from jobqueue.errors import InvalidOption
 from jobqueue.model.times import span_ms
 
 BackoffFunction = Callable[[int, BaseException], float]
-"""Given the number of the attempt that failed (from 1) and its error: seconds to wait, or a negative number to give up."""
+"""Given the number of the attempt that failed (from 1) and its error: seconds to wait, or a negative number to
+give up.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often a job is tried and how long it rests in between.
 
-    ``attempts`` is the total number of tries (1: no retry). ``backoff`` is ``"exponential"`` (``delay``, twice that, four
-    times …), ``"fixed"`` (``delay`` each time), or a function. ``delay`` and ``cap`` are in seconds; no rest is longer than
-    ``cap``. ``jitter`` (0 to 1) draws each rest from between ``(1 - jitter)`` of it and all of it, so that a thousand jobs that
-    failed together do not come back together.
+    ``attempts`` is the total number of tries (1: no retry). ``backoff`` is ``"exponential"`` (``delay``, twice
+    that, four times …), ``"fixed"`` (``delay`` each time), or a function. ``delay`` and ``cap`` are in seconds;
+    no rest is longer than ``cap``. ``jitter`` (0 to 1) draws each rest from between ``(1 - jitter)`` of it and
+    all of it, so that a thousand jobs that failed together do not come back together.
 
     The defaults are 3 attempts, 2 s, 4 s, 8 s …, at most an hour. Raises InvalidOption.
     """
@@ -36,7 +38,7 @@ class Retry:
 
     def __post_init__(self) -> None:
         attempts: object = self.attempts
-        if isinstance(attempts, bool) or not isinstance(attempts, int) or not 1 <= attempts <= 1000:
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or not 1 <= attempts <= 1000:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption(f"retry: attempts must be a whole number from 1 to 1000, not {self.attempts!r}")
         if not callable(self.backoff) and self.backoff not in ("exponential", "fixed"):
             raise InvalidOption(f"retry: backoff must be 'exponential', 'fixed' or a function, not {self.backoff!r}")

@@ -6,8 +6,8 @@
         await worker.drain()
         assert (await queue.counts()).completed == 1
 
-All three stand on the memory backend under a virtual clock, so that nothing sleeps and nothing is left behind. The fixtures that are
-``async`` need pytest-asyncio (or any plugin that runs async fixtures).
+All three stand on the memory backend under a virtual clock, so that nothing sleeps and nothing is left behind.
+The fixtures that are ``async`` need pytest-asyncio (or any plugin that runs async fixtures).
 """
 
 from __future__ import annotations

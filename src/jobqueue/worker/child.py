@@ -1,7 +1,7 @@
 """The other side of ``run_in="process"``: what happens in the child.
 
-Only names and stored records cross over, in both directions: the processor is found by its import path, its result comes back as
-JSON and its error as text, so that nothing has to be picklable but strings and numbers.
+Only names and stored records cross over, in both directions: the processor is found by its import path, its
+result comes back as JSON and its error as text, so that nothing has to be picklable but strings and numbers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A pump: takes a lane's finished jobs and free slots, makes one exchange of them, and hands the answer out.
 
-Two pumps to a lane overlap the server's work with Python's: while one waits for its answer the other sends what has come in
-meanwhile. A request that got no answer is sent again, the very same, until there is one: the backend recognises it, so that
-nothing is settled twice and no claimed job is lost with the reply.
+Two pumps to a lane overlap the server's work with Python's: while one waits for its answer the other sends what
+has come in meanwhile. A request that got no answer is sent again, the very same, until there is one: the
+backend recognises it, so that nothing is settled twice and no claimed job is lost with the reply.
 """
 
 from __future__ import annotations

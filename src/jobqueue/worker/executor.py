@@ -193,7 +193,9 @@ def _wrapped(middleware: Middleware, call: CallNext) -> CallNext:
 
 
 def _about_data(error: InvalidData, job: Job[Any, Any]) -> bool:
-    """Whether the job's own data was refused, and not something that the processor itself tried to enqueue or return."""
+    """Whether the job's own data was refused, and not something that the processor itself tried to enqueue or
+    return.
+    """
     try:
         _ = job.data
     except InvalidData as own:

@@ -1,9 +1,11 @@
-"""Keeping leases: all of a lane's in one call, every third of a lease, from a place that a blocked event loop cannot starve.
+"""Keeping leases: all of a lane's in one call, every third of a lease, from a place that a blocked event loop
+cannot starve.
 
-A processor that blocks the loop (``time.sleep``, a long computation) would let every lease of its worker run out, and all their
-jobs would run twice. So leases on a server are renewed from a small thread with an event loop and connections of its own, which
-also notices that the main loop does not answer, says so and names the jobs. It goes on for a bounded time only: a loop that never
-comes back is a dead worker, and its jobs belong to others.
+A processor that blocks the loop (``time.sleep``, a long computation) would let every lease of its worker run
+out, and all their jobs would run twice. So leases on a server are renewed from a small thread with an event
+loop and connections of its own, which also notices that the main loop does not answer, says so and names the
+jobs. It goes on for a bounded time only: a loop that never comes back is a dead worker, and its jobs belong to
+others.
 """
 
 from __future__ import annotations

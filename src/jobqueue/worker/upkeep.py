@@ -1,4 +1,6 @@
-"""The background round of a lane: expired leases, expired jobs, retention by age, presence, the outbox, log lines of long jobs."""
+"""The background round of a lane: expired leases, expired jobs, retention by age, presence, the outbox, log
+lines of long jobs.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from jobqueue.worker.lane import Lane
 
 
 class UpkeepRounds:
-    """Runs every third of a lease, so that a dead worker's jobs run elsewhere after a lease and a third at the latest."""
+    """Runs every third of a lease, so that a dead worker's jobs run elsewhere after a lease and a third at the
+    latest.
+    """
 
     def __init__(self, lane: Lane, presence: Presence, *, lease: float, max_stalls: int) -> None:
         self._lane = lane

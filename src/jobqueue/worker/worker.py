@@ -2,8 +2,8 @@
 
 1. ``start``: open the backends and the lifespan's resources, start the lanes' slots, pumps and keepers.
 2. Work, until told to stop.
-3. ``stop``: claim nothing more; give running jobs their grace period; cancel what still runs and hand it back, without an attempt
-   spent; hand in what is finished; leave the registry of workers.
+3. ``stop``: claim nothing more; give running jobs their grace period; cancel what still runs and hand it back,
+   without an attempt spent; hand in what is finished; leave the registry of workers.
 """
 
 from __future__ import annotations
@@ -51,11 +51,12 @@ class Worker:
         async with Worker(tickets, concurrency=50):
             ...
 
-    ``concurrency`` is the number of jobs run at once for each queue, or a mapping by queue name (or Queue). ``registry`` holds the
-    processors (default: those of the bare ``@processor``). ``lease`` is how long, in seconds, a job stays this worker's after its
-    last sign of life; ``grace`` how long running jobs may take to end at shutdown. ``lifespan`` is called with the worker and gives
-    an async context manager; what it yields is ``job.resources``. ``middleware`` wraps every processor, the first outermost. A job
-    that has taken down ``max_stalls`` workers is failed. ``name`` is for people. Raises InvalidOption.
+    ``concurrency`` is the number of jobs run at once for each queue, or a mapping by queue name (or Queue).
+    ``registry`` holds the processors (default: those of the bare ``@processor``). ``lease`` is how long, in
+    seconds, a job stays this worker's after its last sign of life; ``grace`` how long running jobs may take to
+    end at shutdown. ``lifespan`` is called with the worker and gives an async context manager; what it yields
+    is ``job.resources``. ``middleware`` wraps every processor, the first outermost. A job that has taken down
+    ``max_stalls`` workers is failed. ``name`` is for people. Raises InvalidOption.
     """
 
     def __init__(
@@ -149,7 +150,8 @@ class Worker:
                 loop.remove_signal_handler(number)
 
     async def drain(self) -> None:
-        """Run until nothing is waiting or active in any of the queues, then return (and stop, if this call started the worker).
+        """Run until nothing is waiting or active in any of the queues, then return (and stop, if this call
+        started the worker).
 
         Delayed jobs that are not yet due are left alone; so is a paused queue.
         """
@@ -271,7 +273,7 @@ class Worker:
         """What is finished must be handed in even where a stubborn processor keeps the lane from being quiet."""
         try:
             async with asyncio.timeout(seconds):
-                while any(lane.is_settling for lane in self._lanes):
+                while any(lane.is_settling for lane in self._lanes):  # noqa: ASYNC110  (several lanes, no one event)
                     await asyncio.sleep(_OTHERS_PAUSE)
         except TimeoutError:
             return

@@ -1,4 +1,6 @@
-"""What happens to which job when: delayed jobs by due time, leases by deadline, finished jobs by when they are forgotten."""
+"""What happens to which job when: delayed jobs by due time, leases by deadline, finished jobs by when they are
+forgotten.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self, cast
 
 import redis.asyncio
@@ -43,9 +43,9 @@ _BLOCK_MARGIN = 5.0
 class RedisBackend:
     """Jobs in Redis 6.2 or newer, or Valkey.
 
-    ``client`` is any ``redis.asyncio.Redis`` (fakeredis too): only its connection settings are used, on connections of this
-    backend's own, so that nothing the client is set up for (decoding, retries) matters here. ``deadline`` is how long, in
-    seconds, a call is repeated while the server is away.
+    ``client`` is any ``redis.asyncio.Redis`` (fakeredis too): only its connection settings are used, on
+    connections of this backend's own, so that nothing the client is set up for (decoding, retries) matters
+    here. ``deadline`` is how long, in seconds, a call is repeated while the server is away.
     """
 
     def __init__(
@@ -88,8 +88,7 @@ class RedisBackend:
     def client_for(url: str, *, connect_timeout: float = 5.0) -> redis.asyncio.Redis:
         """A client for the URL, which has not connected yet. Raises ConfigurationError."""
         try:
-            make: Callable[..., redis.asyncio.Redis] = redis.asyncio.Redis.from_url  # pyright: ignore[reportUnknownMemberType]
-            return make(url, socket_connect_timeout=connect_timeout)
+            return redis.asyncio.Redis.from_url(url, socket_connect_timeout=connect_timeout)  # pyright: ignore[reportUnknownMemberType]
         except ValueError as error:
             raise ConfigurationError(f"not a Redis URL: {error}") from error
 

@@ -1,7 +1,7 @@
 """How a script is called: by hash, loaded where the server does not know it, repeated where that is safe.
 
-A repeat says that it is one. Scripts that write remember or recognise what their first try did (see ``calls`` in keys.py),
-so that a call whose reply was lost takes effect once.
+A repeat says that it is one. Scripts that write remember or recognise what their first try did (see ``calls``
+in keys.py), so that a call whose reply was lost takes effect once.
 """
 
 from __future__ import annotations

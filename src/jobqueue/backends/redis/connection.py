@@ -1,8 +1,9 @@
 """Lines to the server: connections of our own that carry one call at a time and never repeat it by themselves.
 
-Why not the client's ``execute_command``: it repeats a call that timed out, up to ten times in redis-py 8, so that a script
-whose reply was lost would run again without knowing it; a cancelled command can leave its reply in a shared connection
-(CVE-2023-28858); and it costs a fifth more time. A line that was disturbed in any way is closed; the next call opens it anew.
+Why not the client's ``execute_command``: it repeats a call that timed out, up to ten times in redis-py 8, so
+that a script whose reply was lost would run again without knowing it; a cancelled command can leave its reply
+in a shared connection (CVE-2023-28858); and it costs a fifth more time. A line that was disturbed in any way is
+closed; the next call opens it anew.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _AWAY = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "UNBLOC
 _DENIED = ("NOAUTH", "WRONGPASS", "NOPERM")
 
 
-class NoScript(Exception):  # noqa: N818  (a reply to act on, never an error that leaves this package)
+class NoScript(Exception):
     """The server does not know the script (it was restarted, or its scripts were flushed)."""
 
 
@@ -63,7 +64,8 @@ class Line:
             if connection is None:
                 connection = await self._open(seconds)
             await connection.send_packed_command(connection.pack_command(*words), check_health=False)
-            return await connection.read_response(disable_decoding=True, timeout=seconds)
+            reply: Any = await connection.read_response(disable_decoding=True, timeout=seconds)
+            return reply  # noqa: TRY300  (an else would stand far from the call)
         except ResponseError as error:
             translated = _translate(error)
             if isinstance(translated, BackendUnavailable):
@@ -144,7 +146,9 @@ class Switchboard:
 
 
 def _translate(error: BaseException) -> BaseException:
-    """A redis error as one of ours. Server messages hold no payloads; client ones may hold an address, never a password."""
+    """A redis error as one of ours. Server messages hold no payloads; client ones may hold an address, never a
+    password.
+    """
     text = str(error)
     word = text.partition(" ")[0].rstrip(":")
     if word == "NOSCRIPT" or text.startswith("No matching script"):

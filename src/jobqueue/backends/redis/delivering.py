@@ -1,6 +1,7 @@
 """The outbox: effects on other queues, written in the step that caused them and handed over here.
 
-An entry is taken out only after the other queue has it, so it may be handed over twice, which the job id makes harmless.
+An entry is taken out only after the other queue has it, so it may be handed over twice, which the job id makes
+harmless.
 """
 
 from __future__ import annotations

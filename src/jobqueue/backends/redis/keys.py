@@ -1,8 +1,8 @@
 """Every key of a queue, its Redis type and what it holds. No key of undone work ever has a TTL.
 
-All keys of a queue begin with ``<namespace>:{<queue>}:``; the braces are the cluster's hash tag, so that one queue lives in
-one slot and queues spread over a cluster by themselves. Scripts are given that prefix as their one declared key and derive
-the rest from it.
+All keys of a queue begin with ``<namespace>:{<queue>}:``; the braces are the cluster's hash tag, so that one
+queue lives in one slot and queues spread over a cluster by themselves. Scripts are given that prefix as their
+one declared key and derive the rest from it.
 
 | key after the prefix | type   | holds |
 |---|---|---|

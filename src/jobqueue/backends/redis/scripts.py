@@ -1,7 +1,8 @@
 """The Lua scripts: found beside this file, headed by what they promise, and refused if the head is missing.
 
-A script's head is its documentation and its declaration: ``KEYS``, ``ARGV``, ``RETURNS``, ``COST`` and ``INCLUDES`` (parts from
-``lua/lib`` that are put before its body, in that order). Comments are stripped from what is sent to the server.
+A script's head is its documentation and its declaration: ``KEYS``, ``ARGV``, ``RETURNS``, ``COST`` and
+``INCLUDES`` (parts from ``lua/lib`` that are put before its body, in that order). Comments are stripped from
+what is sent to the server.
 """
 
 from __future__ import annotations
