@@ -14,7 +14,7 @@ from pathlib import Path
 
 from examples.ticketing.desk.demo import Demo
 from examples.ticketing.desk.generator import generate_requests
-from examples.ticketing.desk.requests_csv import RequestsCsv, UnreadableRequestsError
+from examples.ticketing.desk.requests_csv import RequestsCsv, UnreadableRequests
 from examples.ticketing.desk.screen import Screen
 from examples.ticketing.desk.service_request import ServiceRequest
 from examples.ticketing.desk.stage import Plan
@@ -25,7 +25,7 @@ def main() -> int:
     screen = Screen()
     try:
         requests = _requests(options, screen)
-    except (OSError, UnreadableRequestsError) as error:
+    except (OSError, UnreadableRequests) as error:
         screen.say(f"cannot read the requests: {error}")
         return 2
     plan = Plan(options.backend, options.workers, options.seed, options.retry_delay)
@@ -68,13 +68,20 @@ def _requests(options: argparse.Namespace, screen: Screen) -> list[ServiceReques
     return requests
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m examples.ticketing", description=__doc__)
     demo = parser.add_subparsers(required=True).add_parser("demo", help="run it all on this machine")
     demo.add_argument("--requests", type=Path, metavar="FILE.csv", help="service requests in the MyLA311 format")
-    demo.add_argument("--count", type=int, help="how many requests (300, or the whole file)")
+    demo.add_argument("--count", type=_positive, help="how many requests (300, or the whole file)")
     demo.add_argument("--backend", default="embedded", help="embedded (default), memory, or redis://…")
-    demo.add_argument("--workers", type=int, default=3, help="worker processes (with memory: none but this one)")
+    demo.add_argument("--workers", type=_positive, default=3, help="worker processes (with memory: none but this one)")
     demo.add_argument("--seed", type=int, default=7, help="of the generated requests and the gateway's trouble")
     demo.add_argument("--retry-delay", type=float, default=2.0, help="seconds before a first retry")
     demo.add_argument("--data", type=Path, help="where to keep mailbox, logs and database")

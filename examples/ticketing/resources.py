@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import httpx2 as httpx
 from examples.ticketing.mailer import Mailer
@@ -14,7 +13,7 @@ from examples.ticketing.settings import Settings
 from examples.ticketing.sms_client import SmsClient
 from examples.ticketing.stationery import Stationery
 
-from jobqueue import Job, Worker
+from jobqueue import Worker
 from jobqueue.backends import Backend
 
 
@@ -28,16 +27,8 @@ class Resources:
     stationery: Stationery
 
 
-def resources_of(job: Job[Any, Any]) -> Resources:
-    """The worker's resources, typed. Fails loudly in a worker that was built without our ``lifespan``."""
-    if not isinstance(job.resources, Resources):
-        raise TypeError("this worker has no ticketing resources: build it with worker.ticket_worker()")
-    return job.resources
-
-
 def lifespan_for(backend: Backend, settings: Settings) -> Callable[[Worker], AbstractAsyncContextManager[Resources]]:
-    """What ``Worker(lifespan=...)`` asks for: opens the resources when the worker starts, closes them when it
-    has stopped."""
+    """What ``Worker(lifespan=...)`` asks for: opens the resources with the worker and closes them after it."""
 
     @asynccontextmanager
     async def lifespan(_: Worker) -> AsyncGenerator[Resources]:

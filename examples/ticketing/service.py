@@ -1,5 +1,4 @@
-"""How the application enqueues: one method for each thing that can happen, so that nobody has to know queues
-or job types."""
+"""How the application enqueues: one method for each thing that can happen; nobody has to know queues or job types."""
 
 from __future__ import annotations
 
@@ -78,9 +77,10 @@ class JobsService:
     async def enqueue_sms(self, sms: SmsSend, *, job_id: str) -> Job[SmsSend]:
         return await self.enqueue_job(SMS_SEND, sms, job_id=job_id)
 
-    async def enqueue_notification(self, notice: Notice, *, attachments: Sequence[Attachment] = ()) -> None:
+    async def enqueue_notification(self, notice: Notice, *, attachments: Sequence[Attachment] = ()) -> Job[Any]:
         """By e-mail to whoever has an address, else by SMS, which carries no attachments."""
-        await self.notifications.enqueue_many([self._notification(notice, attachments)])
+        [job] = await self.notifications.enqueue_many([self._notification(notice, attachments)])
+        return job
 
     async def enqueue_notifications(self, notices: Sequence[Notice]) -> None:
         """All of them or, if the backend fails, none: the usual way for a step that tells several people."""

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
-from jobqueue.backends.embedded import EmbeddedBackend
 from jobqueue.backends.fallback import logging_memory
 from jobqueue.backends.memory import MemoryBackend
 from jobqueue.backends.protocol import Backend
@@ -117,6 +116,9 @@ def _memory(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backe
 
 
 def _embedded(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend:
+    # Only here: it needs file locks and Unix sockets, which not every platform has.
+    from jobqueue.backends.embedded import EmbeddedBackend  # noqa: PLC0415
+
     return EmbeddedBackend(url.removeprefix("embedded://"), namespace=namespace, clock=clock, deadline=deadline)
 
 

@@ -24,6 +24,7 @@ from jobqueue.running import Attempt
 
 DataT = TypeVar("DataT", default=Any)
 ResultT = TypeVar("ResultT", default=Any)
+ResourceT = TypeVar("ResourceT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +243,16 @@ class Job(Generic[DataT, ResultT]):
     def resources(self) -> Any:
         """What the worker's ``lifespan`` yielded; None where it has none."""
         return self._running().resources
+
+    def resource(self, kind: type[ResourceT]) -> ResourceT:
+        """The worker's resources, typed: what its ``lifespan`` yielded, which must be a ``kind``. Raises JobQueueError."""
+        found = self.resources
+        if not isinstance(found, kind):
+            raise JobQueueError(
+                f"this worker's lifespan yields {type(found).__name__}, not {kind.__name__}: "
+                "give the Worker the lifespan that this processor needs"
+            )
+        return found
 
     def log(self, message: str, *, level: str = "info", **fields: Any) -> None:
         """Add a line to the job's logs; it is written with the next renewal of the lease, or the outcome."""

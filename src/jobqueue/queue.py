@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +37,7 @@ from jobqueue.default_backend import default_backend
 from jobqueue.errors import BackendUnavailable, InvalidOption
 from jobqueue.job import Job
 from jobqueue.job_type import JobType
+from jobqueue.logs import JOB_ENQUEUED, emit, listening
 from jobqueue.model.events import Event
 from jobqueue.model.naming import checked_name
 from jobqueue.model.options import JobOptions, Keep, checked_priority, options
@@ -190,7 +192,7 @@ class Queue:
         )
         checked = checked_job(wanted, self.defaults, KNOWN_TYPES)
         backend = await self.backend()
-        return _handle(backend, checked, await self._coalescer.enqueue(backend, checked.record))
+        return self._handle(backend, checked, await self._coalescer.enqueue(backend, checked.record))
 
     async def enqueue_many(self, jobs: Sequence[NewJob]) -> list[Job[Any, Any]]:
         """Put many jobs in, all or none, in one round trip for each thousand; returns them in input order.
@@ -203,7 +205,7 @@ class Queue:
         for start in range(0, len(checked), MAX_BATCH):
             batch = checked[start : start + MAX_BATCH]
             answers = await backend.enqueue(self.name, [job.record for job in batch])
-            handles += [_handle(backend, job, answer) for job, answer in zip(batch, answers, strict=True)]
+            handles += [self._handle(backend, job, answer) for job, answer in zip(batch, answers, strict=True)]
         return handles
 
     # Looking.
@@ -335,12 +337,21 @@ class Queue:
     async def _amend(self, job_id: str, amendment: Amendment) -> JobState:
         return await (await self.backend()).amend(self.name, job_id, amendment)
 
+    def _handle(self, backend: Backend, checked: CheckedJob, enqueued: Enqueued) -> Job[Any, Any]:
+        record = enqueued.record
+        if enqueued.created and listening(logging.DEBUG):
+            emit(
+                logging.DEBUG,
+                JOB_ENQUEUED,
+                job_id=record.id,
+                type=record.type,
+                queue=self.name,
+                state=record.state.value,
+            )
+        return Job(record, backend, payload=checked.payload, result_payload=checked.result_payload)
+
     def __repr__(self) -> str:
         return f"Queue({self.name!r})"
-
-
-def _handle(backend: Backend, checked: CheckedJob, enqueued: Enqueued) -> Job[Any, Any]:
-    return Job(enqueued.record, backend, payload=checked.payload, result_payload=checked.result_payload)
 
 
 def _job(backend: Backend, record: JobRecord) -> Job[Any, Any]:

@@ -24,6 +24,7 @@ class Attempt:
         "cancel_reason",
         "dropped",
         "handed_back",
+        "in_thread",
         "lease_lost",
         "lines",
         "record",
@@ -38,6 +39,7 @@ class Attempt:
         self.dropped = 0
         self.cancel_reason: str | None = None
         self.handed_back = False
+        self.in_thread = False
         self.lease_lost = False
         self.scope: CancelScope | None = None
 

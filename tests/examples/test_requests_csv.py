@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from examples.ticketing.desk.case import Case
-from examples.ticketing.desk.requests_csv import RequestsCsv, UnreadableRequestsError
+from examples.ticketing.desk.requests_csv import RequestsCsv, UnreadableRequests
 
 HEADER = "srnumber,requesttype,createddate,servicedate,requestsource,owner,assignto,anonymous,address,zipcode,cd"
 
@@ -98,7 +98,7 @@ def test_a_byte_order_mark_and_capital_column_names_are_no_obstacle(tmp_path: Pa
 
 
 def test_a_file_without_the_needed_columns_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableRequestsError, match="srnumber"):
+    with pytest.raises(UnreadableRequests, match="srnumber"):
         list(read(tmp_path, "1,2", header="a,b"))
 
 

@@ -71,6 +71,8 @@ class Demo:
             self._screen.walk = walk
             await walk.run()
         await self._quiet(watch)
+        if walk.outages:
+            self._screen.say(f"steps taken again because the backend was away: {walk.outages}")
         for trouble in walk.stuck:
             self._screen.say(f"stuck: {trouble}")
         return perf_counter() - began

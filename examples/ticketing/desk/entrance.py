@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, assert_never
 
+import anyio
 import httpx2 as httpx
 from examples.ticketing.contracts import (
     AnyStep,
@@ -17,15 +18,20 @@ from examples.ticketing.contracts import (
 )
 from examples.ticketing.service import JobsService
 
-from jobqueue import Job
+from jobqueue import BackendUnavailable, Job
 
 PATIENCE = 300.0
 """Seconds that the people at the desk wait for one step."""
 
+SERVICE_UNAVAILABLE = 503
+
 
 class Entrance(Protocol):
     async def take(self, step: AnyStep) -> None:
-        """Enqueue ``step`` and wait for its job. Raises JobFailed, or TimeoutError after :data:`PATIENCE`."""
+        """Enqueue ``step`` and wait for its job.
+
+        Raises JobFailed, BackendUnavailable, or TimeoutError after :data:`PATIENCE`.
+        """
         ...
 
 
@@ -65,6 +71,9 @@ class WebEntrance:
 
     async def take(self, step: AnyStep) -> None:
         response = await self._http.post(_path(step), content=step.model_dump_json())
+        if response.status_code == SERVICE_UNAVAILABLE:
+            await anyio.sleep(float(response.headers["Retry-After"]))
+            raise BackendUnavailable(response.text)
         response.raise_for_status()
         # The API answers before the work is done. A job that is no longer there has been done and forgotten.
         if job := await self._jobs.tickets.get(response.json()["job_id"]):

@@ -35,7 +35,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd\s]+")
 _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
 
 
-class UnreadableRequestsError(ValueError):
+class UnreadableRequests(ValueError):
     """The file is not a list of service requests."""
 
 
@@ -57,14 +57,12 @@ class RequestsCsv:
                 for row in rows:
                     yield self._request(row, rows.line_num)
             except csv.Error as error:
-                raise UnreadableRequestsError(f"{self.path}, line {rows.line_num}: {error}") from error
+                raise UnreadableRequests(f"{self.path}, line {rows.line_num}: {error}") from error
 
     def _check_header(self, names: Collection[str]) -> None:
         found = {name.strip().lower() for name in names}
         if missing := sorted(REQUIRED - found):
-            raise UnreadableRequestsError(
-                f"{self.path} has no column {', '.join(missing)}: not a list of service requests"
-            )
+            raise UnreadableRequests(f"{self.path} has no column {', '.join(missing)}: not a list of service requests")
 
     def _request(self, row: dict[str, str], line: int) -> ServiceRequest:
         if row.pop("surplus", None):

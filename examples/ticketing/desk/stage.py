@@ -1,5 +1,4 @@
-"""The stage: everything that has to run for the demonstration, set up in order and taken down in the reverse
-order."""
+"""The stage: everything that has to run for the demonstration, set up in order and taken down in reverse."""
 
 from __future__ import annotations
 

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import anyio
+from examples.ticketing.contracts import AnyStep
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.entrance import Entrance
 
-from jobqueue import JobFailed
+from jobqueue import BackendUnavailable, JobFailed
 
 
 @dataclass(slots=True)
@@ -27,8 +28,8 @@ class Walk:
     road_clear: Callable[[], Awaitable[None]]
     by_web: int = 100
     at_once: int = 100
-    steps_done: int = 0
     cases_done: int = 0
+    outages: int = 0
     stuck: list[str] = field(default_factory=list[str])
 
     async def run(self) -> None:
@@ -46,9 +47,16 @@ class Walk:
     async def _take(self, case: Case, entrance: Entrance) -> None:
         for step in case.steps:
             try:
-                await entrance.take(step)
+                await self._insist(step, entrance)
             except JobFailed as failure:
                 # This ticket needs a person; the others go on.
                 self.stuck.append(f"{step.job_id}: {failure}")
                 return
-            self.steps_done += 1
+
+    async def _insist(self, step: AnyStep, entrance: Entrance) -> None:
+        """Through an outage as well. Each try has waited out a deadline, and a step taken twice is one job."""
+        while True:
+            try:
+                return await entrance.take(step)
+            except BackendUnavailable:
+                self.outages += 1

@@ -1,14 +1,16 @@
-"""Looks at the queues again and again while the demonstration runs, for the display and for whoever waits for
-a state."""
+"""Looks at the queues again and again, for the display and for whoever waits for them to be in some state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
 import anyio
 from examples.ticketing.service import JobsService
+
+from jobqueue import BackendUnavailable
 
 INTERVAL = 0.25
 """Seconds between two looks. Three counts in constant time each: no load to speak of."""
@@ -44,8 +46,7 @@ class View:
 
 
 class Watch:
-    """``run`` looks until cancelled and calls ``show`` with each view; ``until`` waits for a view of some
-    kind."""
+    """``run`` looks until cancelled and calls ``show`` with each view; ``until`` waits for one of some kind."""
 
     def __init__(self, jobs: JobsService, show: Callable[[View], None]) -> None:
         self.view = View()
@@ -55,10 +56,12 @@ class Watch:
 
     async def run(self) -> NoReturn:
         while True:
-            self.view = await self._look()
-            self._show(self.view)
-            self._looked.set()
-            self._looked = anyio.Event()
+            # A backend that is away changes nothing: everybody waits for it to come back.
+            with suppress(BackendUnavailable):
+                self.view = await self._look()
+                self._show(self.view)
+                self._looked.set()
+                self._looked = anyio.Event()
             await anyio.sleep(INTERVAL)
 
     async def until(self, wanted: Callable[[View], bool]) -> None:
@@ -67,8 +70,7 @@ class Watch:
             await self._looked.wait()
 
     async def look_anew(self) -> None:
-        """Returns when ``view`` was taken wholly after this call; the look under way now may have begun
-        before it."""
+        """Returns when ``view`` was taken wholly after this call: the look under way now may have begun before."""
         for _ in range(2):
             await self._looked.wait()
 

@@ -10,7 +10,7 @@ queue, where ``Queue.retry`` finds it.
 from __future__ import annotations
 
 from examples.ticketing.contracts import EmailSend
-from examples.ticketing.resources import resources_of
+from examples.ticketing.resources import Resources
 
 from jobqueue import DEAD_LETTER, DeadLetter, Job, Unrecoverable, processor
 
@@ -31,4 +31,4 @@ async def announce_dead_letter(job: Job[DeadLetter]) -> None:
         "error": f"{letter.error.type}: {letter.error.message}"[:500],
     }
     mail = EmailSend(name="On call", address=ON_CALL, template="dead_letter", facts=facts)
-    await resources_of(job).jobs.enqueue_email(mail, job_id=f"alert.{letter.job_id}")
+    await job.resource(Resources).jobs.enqueue_email(mail, job_id=f"alert.{letter.job_id}")

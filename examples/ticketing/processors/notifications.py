@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from examples.ticketing.contracts import EMAIL_SEND, SMS_SEND, EmailSend, SmsSend
 from examples.ticketing.mailer import compose
-from examples.ticketing.resources import resources_of
+from examples.ticketing.resources import Resources
 
 from jobqueue import Job, processor
 
 
 @processor(EMAIL_SEND)
 async def send_email(job: Job[EmailSend]) -> None:
-    desk = resources_of(job)
+    desk = job.resource(Resources)
     letter = desk.stationery.letter(job.data.template, job.data.facts)
     message = compose(job.data, letter, sender=desk.mailer.sender, job_id=job.id, attempt=job.attempt)
     await desk.mailer.send(message)
@@ -19,6 +19,6 @@ async def send_email(job: Job[EmailSend]) -> None:
 
 @processor(SMS_SEND)
 async def send_sms(job: Job[SmsSend]) -> None:
-    desk = resources_of(job)
+    desk = job.resource(Resources)
     text = desk.stationery.sms(job.data.template, job.data.facts)
     await desk.sms.send(job.data.phone, text, key=job.id, attempt=job.attempt)

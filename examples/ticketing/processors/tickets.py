@@ -22,35 +22,35 @@ from examples.ticketing.contracts import (
     TicketQuoted,
 )
 from examples.ticketing.correspondence import notices_for
-from examples.ticketing.resources import Resources, resources_of
+from examples.ticketing.resources import Resources
 
 from jobqueue import Job, processor
 
 
 @processor(TICKET_CREATED)
 async def ticket_created(job: Job[TicketCreated]) -> None:
-    await _tell_everyone(resources_of(job), job.data)
+    await _tell_everyone(job.resource(Resources), job.data)
 
 
 @processor(TICKET_QUOTED)
 async def ticket_quoted(job: Job[TicketQuoted]) -> None:
-    await _tell_everyone(resources_of(job), job.data)
+    await _tell_everyone(job.resource(Resources), job.data)
 
 
 @processor(TICKET_APPROVED)
 async def ticket_approved(job: Job[TicketApproved]) -> None:
-    await _tell_everyone(resources_of(job), job.data)
+    await _tell_everyone(job.resource(Resources), job.data)
 
 
 @processor(TICKET_ASSIGNED)
 async def ticket_assigned(job: Job[TicketAssigned]) -> None:
-    await _tell_everyone(resources_of(job), job.data)
+    await _tell_everyone(job.resource(Resources), job.data)
 
 
 @processor(INVOICE_CREATED)
 async def invoice_created(job: Job[InvoiceCreated]) -> None:
     """Renders the invoice and sends it along."""
-    desk = resources_of(job)
+    desk = job.resource(Resources)
     documents = desk.stationery.invoice(job.data.ticket, job.data.invoice)
     for notice in notices_for(job.data):
         await desk.jobs.enqueue_notification(notice, attachments=documents)
@@ -58,7 +58,7 @@ async def invoice_created(job: Job[InvoiceCreated]) -> None:
 
 @processor(PAYMENT_RECEIVED)
 async def payment_received(job: Job[PaymentReceived]) -> None:
-    await _tell_everyone(resources_of(job), job.data)
+    await _tell_everyone(job.resource(Resources), job.data)
 
 
 async def _tell_everyone(desk: Resources, step: AnyStep) -> None:

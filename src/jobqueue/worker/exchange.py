@@ -54,14 +54,15 @@ class Pump:
             dead_letter=lane.queue.dead_letter,
         )
         page: Page | None = None
+        repeated = False
         lane.begin_exchange(claim)
         try:
-            page = await self._answer(request)
+            page, repeated = await self._answer(request)
             lane.settled(settlements, page.refused)
         finally:
-            lane.end_exchange(claim, page)
+            lane.end_exchange(claim, page, repeated=repeated)
 
-    async def _answer(self, request: Exchange) -> Page:
+    async def _answer(self, request: Exchange) -> tuple[Page, bool]:
         lane, pause, lost = self._lane, _FIRST_PAUSE, False
         while True:
             try:
@@ -76,7 +77,7 @@ class Pump:
                 continue
             if lost:
                 emit(logging.INFO, BACKEND_RESTORED, queue=lane.queue.name)
-            return page
+            return page, lost
 
 
 def _again(request: Exchange) -> Exchange:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Sequence
@@ -103,10 +104,16 @@ class Executor:
         except InvalidData as error:
             outcome = refused(error, policy) if _about_data(error, job) else verdict(record, error, policy)
         except CancelledError:
-            if not scope.cancel_called:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling() and not scope.cancel_called:
                 raise
-            outcome = self._cut_short(record, attempt, policy)
-        except Exception as error:  # noqa: BLE001  (whatever a processor raises is an outcome, never the worker's end)
+            # Neither the slot nor the job was cancelled: the processor awaited something that was.
+            outcome = (
+                self._cut_short(record, attempt, policy)
+                if scope.cancel_called
+                else self._decide(record, RuntimeError("the processor awaited a task that was cancelled"), policy)
+            )
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a processor raises is an outcome, never the worker's end)
             outcome = (
                 self._cut_short(record, attempt, policy)
                 if scope.cancel_called and isinstance(error, TimeoutError)
@@ -116,10 +123,11 @@ class Executor:
             if policy.timeout is not None:
                 scope.deadline = float("inf")
             CURRENT.set(None)
-        _tell(record, outcome, began)
+        if not attempt.lease_lost:
+            _tell(record, outcome, began)
         return outcome
 
-    def _decide(self, record: JobRecord, error: Exception, policy: Policy) -> Outcome:
+    def _decide(self, record: JobRecord, error: BaseException, policy: Policy) -> Outcome:
         outcome = verdict(record, error, policy)
         if isinstance(error, ChildError):
             # The child's own words, not the parent's traceback to it.
@@ -133,6 +141,8 @@ class Executor:
         return outcome
 
     def _cut_short(self, record: JobRecord, attempt: Attempt, policy: Policy) -> Outcome:
+        if attempt.lease_lost:
+            return Released("lease lost")
         if attempt.handed_back:
             return Released("shutdown")
         if attempt.cancel_reason is not None:
@@ -163,6 +173,9 @@ class Executor:
 
                 async def in_thread(job: Job[Any, Any]) -> Any:
                     # A thread cannot be cancelled: it is left to itself and what it returns is thrown away.
+                    attempt = CURRENT.get()
+                    if attempt is not None:
+                        attempt.in_thread = True
                     return await anyio.to_thread.run_sync(
                         processor.function, job, abandon_on_cancel=True, limiter=self._threads
                     )

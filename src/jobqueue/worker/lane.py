@@ -108,8 +108,8 @@ class Lane:
         self._exchanging += 1
         self.asked += claim
 
-    def end_exchange(self, claim: int, page: Page | None) -> None:
-        """A pump has its answer, or (None) gave up."""
+    def end_exchange(self, claim: int, page: Page | None, *, repeated: bool = False) -> None:
+        """A pump has its answer, or (None) gave up. ``repeated``: it may tell of an earlier moment."""
         self._exchanging -= 1
         self.asked -= claim
         if page is None:
@@ -120,10 +120,13 @@ class Lane:
         for _ in page.leases:
             if not self._start_slot():
                 break
-        if claim or page.more:
-            self.look = page.more and not page.paused and page.look_again_ms != page.now_ms
-        if page.paused:
-            self.look = False
+        if repeated:
+            self.look = True
+        elif claim:
+            # Jobs that wait but are not given out belong to a queue that is paused or held.
+            self.look = page.more and bool(page.leases)
+        elif page.more and not page.paused:
+            self.look = True
         if page.outbox:
             self.outbox.set()
         if not self.look:
@@ -198,7 +201,8 @@ class Lane:
     def hand_back_running(self) -> None:
         """The grace period is over: cancel what still runs and give it back."""
         for attempt in list(self.running.values()):
-            if attempt.scope is not None:
+            # A thread cannot be stopped: handing its job back would have it run twice at the same time.
+            if attempt.scope is not None and not attempt.in_thread:
                 attempt.handed_back = True
                 attempt.scope.cancel()
 

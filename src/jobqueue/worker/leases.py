@@ -15,12 +15,15 @@ import logging
 import threading
 from collections.abc import Sequence
 
+import anyio
+
 from jobqueue.backends.protocol import Backend, Extension
 from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.errors import BackendError
 from jobqueue.logs import WORKER_BLOCKED, emit
 from jobqueue.worker.lane import Lane
 
+_JOIN_SECONDS = 2.0
 BLOCKED_LEASES = 8
 """For how many leases' time a blocked loop keeps its jobs."""
 
@@ -52,6 +55,9 @@ class LeaseKeeper:
                 await asyncio.Event().wait()
         finally:
             self._stop.set()
+            if away:
+                with anyio.CancelScope(shield=True):
+                    await asyncio.to_thread(thread.join, _JOIN_SECONDS)
 
     async def _keep_here(self, lanes: Sequence[Lane]) -> None:
         while True:

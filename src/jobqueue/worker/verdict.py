@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobqueue.errors import InvalidData, RateLimited, Snooze, Unrecoverable
 from jobqueue.model.options import DEFAULT_KEEP, JobOptions, Keep
@@ -45,7 +45,7 @@ def verdict(record: JobRecord, error: BaseException, policy: Policy) -> Outcome:
         return Released("rate limited", hold_queue_ms=_bounded_ms(error.after))
     described = describe(error)
     if not isinstance(error, Unrecoverable):
-        delay_ms = policy.retry.delay_ms(record.failures + 1, error)
+        delay_ms = _delay_ms(policy.retry, record.failures + 1, error)
         if delay_ms is not None:
             return RetryAt(delay_ms, described)
     return Failed(described, policy.keep.for_failed(), policy.dead_letter)
@@ -66,9 +66,23 @@ def describe(error: BaseException) -> JobError:
     lines = traceback.format_exception(error, limit=-_FRAMES)
     return JobError(
         type=type(error).__name__,
-        message=_short(str(error), _LONGEST_MESSAGE),
+        message=_short(_message(error), _LONGEST_MESSAGE),
         traceback=_short("".join(lines), _LONGEST_TRACEBACK),
     )
+
+
+def _delay_ms(retry: Retry, failed_attempt: int, error: BaseException) -> int | None:
+    try:
+        return retry.delay_ms(failed_attempt, error)
+    except Exception:  # noqa: BLE001  (a backoff function of the user's must not take the worker down)
+        return replace(retry, backoff="exponential").delay_ms(failed_attempt, error)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  (some exceptions cannot even say what they are)
+        return f"<{type(error).__name__} without a readable message>"
 
 
 def _bounded_ms(seconds: float) -> int:

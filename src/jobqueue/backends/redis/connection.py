@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
@@ -64,8 +64,8 @@ class Line:
             if connection is None:
                 connection = await self._open(seconds)
             await connection.send_packed_command(connection.pack_command(*words), check_health=False)
-            reply: Any = await connection.read_response(disable_decoding=True, timeout=seconds)
-            return reply  # noqa: TRY300  (an else would stand far from the call)
+            reply = cast("Any", await connection.read_response(disable_decoding=True, timeout=seconds))
+            return reply  # noqa: RET504, TRY300  (an else would stand far from the call)
         except ResponseError as error:
             translated = _translate(error)
             if isinstance(translated, BackendUnavailable):
