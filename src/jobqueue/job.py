@@ -245,7 +245,7 @@ class Job(Generic[DataT, ResultT]):
         return self._running().resources
 
     def resource(self, kind: type[ResourceT]) -> ResourceT:
-        """The worker's resources, typed: what its ``lifespan`` yielded, which must be a ``kind``. Raises JobQueueError."""
+        """What the worker's ``lifespan`` yielded, typed: it must be a ``kind``. Raises JobQueueError."""
         found = self.resources
         if not isinstance(found, kind):
             raise JobQueueError(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 
 import anyio
 from anyio.abc import TaskGroup
@@ -60,7 +61,7 @@ class Lane:
         self._exchanging = 0
         self._resting = asyncio.Event()
         self._timer: asyncio.Task[None] | asyncio.TimerHandle | None = None
-        self._quiet: list[asyncio.Future[None]] = []
+        self._onlookers: list[asyncio.Future[None]] = []
 
     def start(self, tasks: TaskGroup) -> None:
         """Start the slots, the waker and the listener."""
@@ -98,7 +99,8 @@ class Lane:
         """A pump has nothing to do until it is nudged."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._idle_pumps.append(future)
-        self.check_quiet()
+        if self._onlookers:
+            self.changed()
         if not self.look:
             self._resting.set()
         await future
@@ -183,6 +185,8 @@ class Lane:
         finally:
             if self.running.get(record.id) is attempt:
                 del self.running[record.id]
+            if self._onlookers:
+                self.changed()
         if attempt.lease_lost:
             self.held.pop(record.id, None)
             emit(logging.WARNING, LEASE_LOST, job_id=record.id, type=record.type, queue=self.queue.name)
@@ -268,32 +272,33 @@ class Lane:
 
     # Coming to rest.
 
-    def check_quiet(self) -> None:
-        """Tell whoever waits that nothing runs here and nothing is under way."""
-        if self._quiet and self.is_quiet:
-            for future in self._quiet:
-                if not future.done():
-                    future.set_result(None)
-            self._quiet.clear()
+    def changed(self) -> None:
+        """Let whoever waits for the lane to come to rest look again."""
+        for future in self._onlookers:
+            if not future.done():
+                future.set_result(None)
+        self._onlookers.clear()
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs here and nothing is about to."""
+        return not self.running and not self._ready
+
+    @property
+    def is_settled(self) -> bool:
+        """What was finished has been handed in."""
+        return not self.finished and not self._exchanging
 
     @property
     def is_quiet(self) -> bool:
-        """Nothing runs, nothing is claimed, nothing is on its way in or out."""
-        busy = self.running or self._ready or self.finished or self._exchanging
-        return not busy and (self.stopping or not self.look)
+        """Nothing runs, nothing is on its way in or out, and there is nothing to claim."""
+        return self.is_idle and self.is_settled and (self.stopping or not self.look)
 
-    @property
-    def is_settling(self) -> bool:
-        """Something is finished and not yet handed in."""
-        return bool(self.finished) or self._exchanging > 0
-
-    async def quiet(self, *, look: bool = False) -> None:
-        """Return when the lane is quiet; with ``look``, after another look at the queue."""
-        if look and not self.stopping:
-            self.look_now()
-        while not self.is_quiet:
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return when ``condition``, one of the three above, holds."""
+        while not condition():
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._quiet.append(future)
+            self._onlookers.append(future)
             await future
 
     def stop_timer(self) -> None:

@@ -167,7 +167,8 @@ class Worker:
 
     async def _drained(self) -> bool:
         for lane, rounds in zip(self._lanes, self._rounds, strict=True):
-            quiet = asyncio.ensure_future(lane.quiet(look=True))
+            lane.look_now()
+            quiet = asyncio.ensure_future(lane.until(lambda lane=lane: lane.is_quiet))
             await asyncio.wait({quiet, *([self._task] if self._task else [])}, return_when=asyncio.FIRST_COMPLETED)
             if not quiet.done():
                 quiet.cancel()
@@ -242,15 +243,15 @@ class Worker:
             lane.stopping = True
             lane.stop_timer()
             lane.hand_back_ready()
-        await self._until_quiet(self._grace, hurry=True)
+        await self._until(lambda lane: lane.is_idle, self._grace, hurry=True)
         for lane in self._lanes:
             lane.hand_back_running()
-        await self._until_quiet(_CANCEL_SECONDS)
+        await self._until(lambda lane: lane.is_idle, _CANCEL_SECONDS)
         for lane in self._lanes:
             for attempt in lane.running.values():
                 record = attempt.record
                 emit(logging.ERROR, JOB_STUBBORN, job_id=record.id, type=record.type, queue=record.queue)
-        await self._until_settled(_SETTLE_SECONDS)
+        await self._until(lambda lane: lane.is_settled, _SETTLE_SECONDS)
         for lane, rounds in zip(self._lanes, self._rounds, strict=True):
             try:
                 async with asyncio.timeout(_SETTLE_SECONDS):
@@ -260,23 +261,15 @@ class Worker:
                 # The outbox and the registry are looked after by whoever lives on.
                 continue
 
-    async def _until_quiet(self, seconds: float, *, hurry: bool = False) -> None:
-        quiet = asyncio.gather(*(lane.quiet() for lane in self._lanes))
+    async def _until(self, rested: Callable[[Lane], bool], seconds: float, *, hurry: bool = False) -> None:
+        """Wait until every lane has come to rest, for ``seconds`` at the most; ``hurry``: or a second signal."""
+        resting = asyncio.gather(*(lane.until(lambda lane=lane: rested(lane)) for lane in self._lanes))
         hurried = asyncio.ensure_future(self._hurry.wait())
-        waited: set[asyncio.Future[Any]] = {quiet, hurried} if hurry else {quiet}
+        waited: set[asyncio.Future[Any]] = {resting, hurried} if hurry else {resting}
         await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for future in (quiet, hurried):
+        for future in (resting, hurried):
             future.cancel()
-        await asyncio.gather(quiet, hurried, return_exceptions=True)
-
-    async def _until_settled(self, seconds: float) -> None:
-        """What is finished must be handed in even where a stubborn processor keeps the lane from being quiet."""
-        try:
-            async with asyncio.timeout(seconds):
-                while any(lane.is_settling for lane in self._lanes):  # noqa: ASYNC110  (several lanes, no one event)
-                    await asyncio.sleep(_OTHERS_PAUSE)
-        except TimeoutError:
-            return
+        await asyncio.gather(resting, hurried, return_exceptions=True)
 
     def __repr__(self) -> str:
         return f"<Worker {self.id} on {', '.join(queue.name for queue in self.queues)}>"
