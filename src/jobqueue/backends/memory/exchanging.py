@@ -78,15 +78,9 @@ def _same_again(shelf: Shelf, last: Call, now_ms: int) -> Page:
     leases: list[JobRecord] = []
     for job_id, token in last.claimed:
         record = shelf.jobs.get(job_id)
-        if record is not None:
+        # What was lost meanwhile would only be run for nothing: its settlement would be refused.
+        if record is not None and record.token == token:
             lease = copied(record)
-            # Even if the lease has been lost meanwhile it is given again: its worker finds out when it
-            # settles.
-            lease.state, lease.token, lease.worker, lease.started_ms = (
-                JobState.ACTIVE,
-                token,
-                last.worker,
-                last.at_ms,
-            )
+            lease.cancel_requested = None
             leases.append(lease)
     return Page(leases, last.refused, now_ms, more=True, outbox=True)

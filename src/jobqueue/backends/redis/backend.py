@@ -133,16 +133,15 @@ class RedisBackend:
             len(request.settlements),
             *words,
         )
-        now, token, look_again, more, paused, outbox, refused = reply[:7]
+        now, first_token, look_again, more, paused, outbox, refused, claimed_at = reply[:8]
         now_ms = int(now)
         leases: list[JobRecord] = []
-        for at in range(7, len(reply), 2):
-            record = codec.record_of_hash(queue, codec.text(reply[at]), reply[at + 1], JobState.ACTIVE)
-            record.token = token
-            record.started_ms = now_ms
-            record.worker = request.worker
-            leases.append(record)
-            token += 1
+        started_ms = int(claimed_at)
+        for token, at in enumerate(range(8, len(reply), 2), start=first_token):
+            if reply[at + 1]:
+                record = codec.record_of_hash(queue, codec.text(reply[at]), reply[at + 1], JobState.ACTIVE)
+                record.token, record.started_ms, record.worker = token, started_ms, request.worker
+                leases.append(record)
         return Page(
             leases=leases,
             refused=frozenset(codec.texts(refused)),
@@ -202,6 +201,7 @@ class RedisBackend:
     async def leave(self, queue: str, worker: str) -> None:
         for command, name in (("ZREM", "seen"), ("HDEL", "workers")):
             await self._calls.command(command, keys.named(self._namespace, queue, name), worker)
+        await self._calls.command("HDEL", keys.named(self._namespace, queue, "calls"), f"{worker}/0", f"{worker}/1")
         await self._calls.command("DEL", keys.orders(self._namespace, queue, worker))
 
     async def annotate(self, queue: str, job_id: str, token: int, note: Note) -> bool:

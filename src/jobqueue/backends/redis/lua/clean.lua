@@ -26,8 +26,6 @@ for i = 1, #candidates, 2 do
 end
 if #ids > 0 then
   redis.call('ZREM', P .. state, unpack(ids))
-  redis.call('ZREM', P .. 'expiring', unpack(ids))
-  redis.call('ZREM', P .. 'retention', unpack(ids))
   forget(P, ids)
   tell('cleaned', '', #ids)
   publish(P, now)

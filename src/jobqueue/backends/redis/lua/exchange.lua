@@ -8,8 +8,8 @@
 --         f failed:    a error JSON, b keep count, c keep age, d error type, e dead letter queue (kind F: no attempt spent)
 --         l released:  a reason, b delay ms, c hold of the queue in ms
 --         x cancelled: a reason, b keep count, c keep age
--- RETURNS: now, first token, look again at ms ('' never), more waiting, paused, outbox, refused ids,
---          then for each claimed job: id, hash
+-- RETURNS: now, first token, look again at ms ('' never), more waiting, paused, outbox, refused ids, claimed at,
+--          then for each claimed job: id, hash (empty: lost since)
 -- COST: O(log n) for each job settled, promoted and claimed; 1000 promoted at the most
 -- INCLUDES: clock events order state finish logs
 local P, now = KEYS[1], now_ms(ARGV[1])
@@ -20,13 +20,17 @@ local now_text = score_text(now)
 -- A repeat of what went through gets the same leases and the same refusals, and does nothing twice.
 if ARGV[5] == '1' then
   local kept = redis.call('HGET', P .. 'calls', caller)
-  local last, _, first, claimed, refused = string.match(kept or '', '^(%d+) (%d+) (%d+)|([^|]*)|([^|]*)$')
+  local last, at, first, claimed, refused = string.match(kept or '', '^(%d+) (%d+) (%d+)|([^|]*)|([^|]*)$')
   if last == sequence then
-    local ids, reply = {}, { now_text, tonumber(first), '', 1, 0, 1, {} }
+    local token = tonumber(first)
+    local reply = { now_text, token, '', 1, 0, 1, {}, at }
     for id in string.gmatch(refused, '%S+') do table.insert(reply[7], id) end
     for id in string.gmatch(claimed, '%S+') do
+      -- What was lost meanwhile is left empty, so that the tokens of the others stay in step.
+      local held = string.match(redis.call('HGET', P .. 'leases', id) or '', '^(%d+) ') == score_text(token)
       reply[#reply + 1] = id
-      reply[#reply + 1] = redis.call('HGETALL', P .. 'job:' .. id)
+      reply[#reply + 1] = held and redis.call('HGETALL', P .. 'job:' .. id) or {}
+      token = token + 1
     end
     return reply
   end
@@ -88,6 +92,7 @@ if settlements > 0 then
         local key = P .. 'job:' .. id
         redis.call('HINCRBY', key, 'failures', 1)
         redis.call('HSET', key, 'error', a)
+        watch_expiry(P, id)
         local delay = tonumber(b)
         if delay > 0 then
           add_delayed(P, id, now + delay)
@@ -100,6 +105,7 @@ if settlements > 0 then
           outbox = true
         end
       elseif kind == 'l' then
+        watch_expiry(P, id)
         if tonumber(b) > 0 then add_delayed(P, id, now + tonumber(b)) else front[#front + 1] = id end
         if tonumber(c) > 0 then
           local hold = tonumber(redis.call('HGET', P .. 'meta', 'hold') or '0')
@@ -161,7 +167,7 @@ if due and due <= now then
 end
 
 local paused, hold = is_held(P, now)
-local reply = { now_text, 0, '', 0, paused and 1 or 0, 0, refused }
+local reply = { now_text, 0, '', 0, paused and 1 or 0, 0, refused, now_text }
 local claimed = {}
 if claim > 0 and not paused and not hold then
   local deadlines, leases = {}, {}

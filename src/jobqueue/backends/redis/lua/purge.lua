@@ -8,7 +8,6 @@ local P, now, state = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 local ids = redis.call('ZRANGE', P .. state, 0, tonumber(ARGV[3]) - 1)
 if #ids > 0 then
   redis.call('ZREMRANGEBYRANK', P .. state, 0, #ids - 1)
-  redis.call('ZREM', P .. 'expiring', unpack(ids))
   forget(P, ids)
   tell('purged', '', #ids)
   publish(P, now)

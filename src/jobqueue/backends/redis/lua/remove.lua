@@ -9,8 +9,6 @@ local state = state_of(P, id)
 if not state then return { 'missing' } end
 if state == 'active' then return { 'refused', state } end
 redis.call('ZREM', P .. state, id)
-redis.call('ZREM', P .. 'expiring', id)
-redis.call('ZREM', P .. 'retention', id)
 forget(P, { id })
 tell('removed', id)
 publish(P, now)

@@ -45,6 +45,7 @@ if #lapsed > 0 then
         poisoned[#poisoned + 1] = lease.id
       else
         recovered[#recovered + 1] = lease.id
+        watch_expiry(P, lease.id)
         tell('recovered', lease.id)
       end
     end
@@ -71,10 +72,7 @@ end
 
 local aged = until_now('retention')
 if #aged > 0 then
-  redis.call('ZREM', P .. 'retention', unpack(aged))
-  redis.call('ZREM', P .. 'completed', unpack(aged))
-  redis.call('ZREM', P .. 'failed', unpack(aged))
-  redis.call('ZREM', P .. 'cancelled', unpack(aged))
+  for _, state in ipairs({ 'completed', 'failed', 'cancelled' }) do redis.call('ZREM', P .. state, unpack(aged)) end
   forget(P, aged)
   removed = #aged
 end
@@ -88,6 +86,7 @@ for _, worker in ipairs(gone) do
   redis.call('ZREM', P .. 'seen', worker)
   redis.call('HDEL', P .. 'workers', worker)
   redis.call('DEL', P .. 'orders:' .. worker)
+  redis.call('HDEL', P .. 'calls', worker .. '/0', worker .. '/1')
 end
 
 -- The memory of callers (workers' exchanges, producers' calls) is for repeats, which come within seconds.

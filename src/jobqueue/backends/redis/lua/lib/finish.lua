@@ -33,7 +33,8 @@ end
 
 -- The letter is built where it is delivered; here its facts are put down in the same step that fails the job.
 local function leave_letter(P, id, now, queue)
-  if queue == '' then return false end
+  -- A letter into the queue itself would be a job that fails into its own queue for ever.
+  if queue == '' or P:find('{' .. queue .. '}:', 1, true) then return false end
   local entry = { 'XADD', P .. 'outbox', '*', 'to', queue, 'id', id, 'finished', score_text(now) }
   for _, part in ipairs(redis.call('HGETALL', P .. 'job:' .. id)) do entry[#entry + 1] = part end
   redis.call(unpack(entry))

@@ -3,6 +3,7 @@ local function revive(P, state, ids)
   if #ids == 0 then return end
   redis.call('ZREM', P .. state, unpack(ids))
   redis.call('ZREM', P .. 'retention', unpack(ids))
+  redis.call('ZREM', P .. 'expiring', unpack(ids))
   local priorities = {}
   for i, id in ipairs(ids) do
     redis.call('HDEL', P .. 'job:' .. id,

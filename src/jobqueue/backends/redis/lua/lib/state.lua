@@ -18,9 +18,12 @@ local function job_keys(P, ids)
   return keys
 end
 
+-- An id may be used again once its job is forgotten, so no timetable may still know it.
 local function forget(P, ids)
   if #ids == 0 then return end
   redis.call('DEL', unpack(job_keys(P, ids)))
+  if redis.call('EXISTS', P .. 'retention') == 1 then redis.call('ZREM', P .. 'retention', unpack(ids)) end
+  if redis.call('EXISTS', P .. 'expiring') == 1 then redis.call('ZREM', P .. 'expiring', unpack(ids)) end
 end
 
 -- A job as replies carry it: id, state, score, lease, cancel reason, then the hash flat.
@@ -31,4 +34,10 @@ local function picture(P, id, state, score)
     cancel = redis.call('HGET', P .. 'cancelling', id)
   end
   return { id, state, score_text(score), lease, cancel, redis.call('HGETALL', P .. 'job:' .. id) }
+end
+
+-- A job that is unstarted again can expire again.
+local function watch_expiry(P, id)
+  local expires = redis.call('HGET', P .. 'job:' .. id, 'expires')
+  if expires then redis.call('ZADD', P .. 'expiring', expires, id) end
 end
