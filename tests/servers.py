@@ -17,10 +17,11 @@ _START_SECONDS = 10.0
 
 
 @contextmanager
-def server(binary: str) -> Generator[str]:
-    """A server on a socket of its own in a new folder, ended with the block; gives its URL."""
+def server(binary: str, socket: str | None = None) -> Generator[str]:
+    """A server on a socket of its own in a new folder (or on ``socket``), ended with the block; gives its URL."""
     with tempfile.TemporaryDirectory(prefix="jq-") as folder:
-        path = Path(folder) / "s.sock"
+        path = Path(socket) if socket else Path(folder) / "s.sock"
+        path.parent.mkdir(exist_ok=True)
         with subprocess.Popen(
             [binary, "--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no", "--dir", folder],
             stdout=subprocess.DEVNULL,

@@ -68,7 +68,8 @@ class Exchange:
     ``caller`` and ``sequence`` make the whole call repeatable: the backend remembers the last sequence of each caller
     with its reply, so that a repeat settles nothing twice and returns the *same* leases (those still held) instead of
     orphaning them. A caller, named ``<worker>/0`` or ``<worker>/1``, has one exchange under way at a time and raises
-    ``sequence`` by one for each new one. ``dead_letter`` names the queue that gets a letter for jobs found expired on the way.
+    ``sequence`` by one for each new one. ``dead_letter`` names the queue that gets a letter for jobs found expired
+    on the way.
     """
 
     worker: str

@@ -1,0 +1,39 @@
+"""The seam's specification as a public test suite.
+
+    class TestMine(BackendContract):
+        @pytest.fixture
+        def clock(self) -> ManualClock: ...
+
+        @pytest.fixture
+        async def backend(self, clock: ManualClock) -> AsyncGenerator[Backend]: ...   # open, empty, on that clock
+
+Each theme is a class of its own in a file of its own; :class:`BackendContract` is all of them. Needs pytest and an
+asyncio plugin in its automatic mode.
+"""
+
+from jobqueue.testing.contract.amending import AmendingContract
+from jobqueue.testing.contract.controlling import ControllingContract
+from jobqueue.testing.contract.dead_letters import DeadLetterContract
+from jobqueue.testing.contract.enqueueing import EnqueueingContract
+from jobqueue.testing.contract.events import EventContract
+from jobqueue.testing.contract.leases import LeaseContract
+from jobqueue.testing.contract.repeats import RepeatContract
+from jobqueue.testing.contract.retention import RetentionContract
+from jobqueue.testing.contract.settling import SettlingContract
+
+
+class BackendContract(
+    EnqueueingContract,
+    SettlingContract,
+    LeaseContract,
+    RepeatContract,
+    RetentionContract,
+    AmendingContract,
+    ControllingContract,
+    EventContract,
+    DeadLetterContract,
+):
+    """Every promise of :mod:`jobqueue.backends.protocol`."""
+
+
+__all__ = ["BackendContract"]
