@@ -1,0 +1,152 @@
+"""Bad input is refused in the caller's stack, with a typed error, and nothing is written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from jobqueue import (
+    InvalidData,
+    InvalidInput,
+    InvalidName,
+    InvalidOption,
+    JobDefaults,
+    JobType,
+    Keep,
+    NewJob,
+    PayloadTooLarge,
+    Queue,
+    Retry,
+    Worker,
+)
+from jobqueue.backends import MemoryBackend
+
+
+class Card(BaseModel):
+    number: int
+    pin: SecretStr = SecretStr("")
+
+
+CARD = JobType("card.issued", Card)
+SOON = datetime.now(UTC) + timedelta(hours=1)
+
+
+@pytest.fixture
+def tickets() -> Queue:
+    return Queue("tickets", backend=MemoryBackend())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"priority": -1},
+        {"priority": 2_097_152},
+        {"priority": 1.5},
+        {"priority": True},
+        {"delay": -1},
+        {"delay": float("nan")},
+        {"delay": float("inf")},
+        {"delay": 11 * 365 * 86_400},
+        {"delay": "5"},
+        {"run_at": datetime(2030, 1, 1)},  # noqa: DTZ001  (naive on purpose)
+        {"run_at": datetime(2999, 1, 1, tzinfo=UTC)},
+        {"delay": 1, "run_at": SOON},
+        {"timeout": 0},
+        {"expires_in": 0},
+        {"retry": 0},
+        {"retry": Retry(backoff=lambda attempt, error: 1.0)},
+        {"tags": "one-text"},
+        {"tags": [f"t{n}" for n in range(17)]},
+        {"keep": 5},
+    ],
+    ids=str,
+)
+async def test_options(tickets: Queue, options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOption):
+        await tickets.enqueue("t", 1, **options)
+    with pytest.raises(InvalidOption):
+        await tickets.enqueue_many([NewJob("t", 1), NewJob("t", 1, **options)])
+    assert (await tickets.counts()).total == 0
+
+
+async def test_unknown_options(tickets: Queue) -> None:
+    with pytest.raises(TypeError, match="prio"):
+        await tickets.enqueue("t", 1, prio=1)  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize("name", ["", "Tickets", "a b", "a:b", "{a}", "a" * 101, "ä", "-a"])
+async def test_names(name: str, tickets: Queue) -> None:
+    with pytest.raises(InvalidName):
+        Queue(name)
+    with pytest.raises(InvalidName):
+        await tickets.enqueue(name)
+    with pytest.raises(InvalidName):
+        await tickets.enqueue("t", tags=[name])
+
+
+@pytest.mark.parametrize("job_id", ["", "a b", "a\nb", "a{b", "x" * 201])
+async def test_job_ids(tickets: Queue, job_id: str) -> None:
+    with pytest.raises(InvalidName):
+        await tickets.enqueue("t", job_id=job_id)
+
+
+def _deep(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [float("nan"), float("inf"), "\ud800", object(), {1.5: 1}, b"\xff\xfe", _deep(33)],
+    ids=lambda d: str(type(d)),
+)
+async def test_data_that_is_not_json(tickets: Queue, data: Any) -> None:
+    with pytest.raises(InvalidData):
+        await tickets.enqueue("t", data)
+    assert (await tickets.counts()).total == 0
+
+
+async def test_the_limit_is_counted_in_bytes(tickets: Queue) -> None:
+    await tickets.enqueue("t", "x" * (256 * 1024 - 2))
+    with pytest.raises(PayloadTooLarge, match="262146 bytes"):
+        await tickets.enqueue("t", "ä" * (128 * 1024))
+
+
+async def test_a_model_refuses_with_its_errors_and_without_the_input(tickets: Queue) -> None:
+    with pytest.raises(InvalidData) as caught:
+        await tickets.enqueue(
+            "card.unknown-here", JobType("card.issued", Card).data.decode(b'{"number":"4111-secret"}')
+        )
+    assert [fault["loc"] for fault in caught.value.errors] == [("number",)]
+    assert "4111-secret" not in str(caught.value) + str(caught.value.errors)
+
+
+async def test_all_three_spellings_check_alike(tickets: Queue) -> None:
+    with pytest.raises(InvalidData):
+        await tickets.enqueue(CARD, {"number": "x"})  # pyright: ignore[reportArgumentType, reportCallIssue]
+    with pytest.raises(InvalidData):
+        await tickets.enqueue_many([NewJob(CARD, {"number": "x"})])
+    stored = (await tickets.enqueue(CARD, Card(number=1, pin=SecretStr("1234")))).record
+    assert stored.data == b'{"number":1,"pin":"1234"}', "the worker needs the secret itself"
+
+
+def test_settings_of_handles() -> None:
+    with pytest.raises(InvalidOption):
+        Retry(jitter=2)
+    with pytest.raises(InvalidOption):
+        Keep(completed=-1)
+    with pytest.raises(InvalidOption):
+        Queue("a", defaults=JobDefaults(priority=-1))
+    with pytest.raises(InvalidOption):
+        Worker()
+    with pytest.raises(InvalidOption):
+        Worker(Queue("a"), Queue("a"))
+    with pytest.raises(InvalidOption):
+        Worker(Queue("a"), concurrency={"b": 1})
+    with pytest.raises(InvalidInput):
+        Worker(Queue("a"), concurrency=0)

@@ -1,0 +1,181 @@
+"""A worker that stops, is killed, or loses its lease or its server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from tests.servers import server, valkey_binary
+
+from jobqueue import BackendUnavailable, Job, JobState, NewJob, Queue, Registry, Worker
+from jobqueue.backends import Backend, RedisBackend
+from jobqueue.backends.protocol import Exchange
+
+
+async def test_a_clean_stop_hands_jobs_back_without_an_attempt(tickets: Queue, registry: Registry) -> None:
+    started = asyncio.Event()
+    runs: list[str] = []
+
+    @registry.processor("n")
+    async def long(job: Job[int]) -> None:
+        runs.append(job.id)
+        started.set()
+        if len(runs) == 1:
+            await asyncio.sleep(60)
+
+    async with Worker(tickets, registry=registry, concurrency=1, grace=0):
+        job = await tickets.enqueue("n", 1)
+        await tickets.enqueue("n", 2)
+        await asyncio.wait_for(started.wait(), 10)
+    await job.refresh()
+    assert (job.state, job.attempt, job.stalls) == (JobState.WAITING, 0, 0)
+    assert (await tickets.jobs("waiting"))[0].id == job.id, "it goes to the front"
+    await Worker(tickets, registry=registry).drain()
+    assert (await tickets.counts()).completed == 2
+
+
+async def test_running_jobs_get_their_grace(tickets: Queue, registry: Registry) -> None:
+    started, finish = asyncio.Event(), asyncio.Event()
+
+    @registry.processor("n")
+    async def graceful(job: Job[int]) -> str:
+        started.set()
+        await finish.wait()
+        return "done"
+
+    worker = Worker(tickets, registry=registry)
+    await worker.start()
+    job = await tickets.enqueue("n", 1)
+    await asyncio.wait_for(started.wait(), 10)
+    stopping = asyncio.create_task(worker.stop())
+    await asyncio.sleep(0)
+    finish.set()
+    await asyncio.wait_for(stopping, 10)
+    await job.refresh()
+    assert job.state is JobState.COMPLETED
+
+
+async def test_a_stubborn_processor_is_reported_and_its_neighbours_are_settled(
+    tickets: Queue, registry: Registry, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobqueue.worker.worker._CANCEL_SECONDS", 0.1)
+    started = asyncio.Event()
+    let_go = asyncio.Event()
+
+    @registry.processor("stubborn")
+    async def stubborn(job: Job[Any]) -> None:
+        started.set()
+        while not let_go.is_set():
+            try:
+                await asyncio.wait_for(let_go.wait(), 0.3)
+            except (asyncio.CancelledError, TimeoutError):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+
+    deadline = asyncio.get_running_loop().time() + 1
+    worker = Worker(tickets, registry=registry, grace=0)
+    await worker.start()
+    job = await tickets.enqueue("stubborn")
+    await asyncio.wait_for(started.wait(), 10)
+    with caplog.at_level(logging.ERROR, "jobqueue"):
+        await asyncio.wait_for(worker.stop(), 10)
+    assert [record.message for record in caplog.records if record.message == "job.stubborn"] == ["job.stubborn"]
+    await job.refresh()
+    assert job.state is JobState.ACTIVE, "left to its lease"
+
+
+async def test_a_dead_worker_s_job_runs_elsewhere(tickets: Queue, registry: Registry, backend: Backend) -> None:
+    runs: list[int] = []
+
+    @registry.processor("n")
+    async def note(job: Job[int]) -> None:
+        runs.append(job.stalls)
+
+    job = await tickets.enqueue("n", 1)
+    await backend.exchange("tickets", Exchange("dead", "dead/0", 1, claim=1, lease_ms=50))
+    async with Worker(tickets, registry=registry, lease=0.3):
+        await job.result(timeout=10)
+    await job.refresh()
+    assert (runs, job.attempt, job.stalls) == ([1], 1, 1)
+
+
+async def test_a_lost_lease_cancels_the_processor_and_refuses_its_result(
+    tickets: Queue, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    started, cancelled = asyncio.Event(), asyncio.Event()
+
+    @registry.processor("n")
+    async def long(job: Job[int]) -> None:
+        started.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    with caplog.at_level(logging.WARNING, "jobqueue"):
+        async with Worker(tickets, registry=registry, lease=0.3):
+            await tickets.enqueue("n", 1)
+            await asyncio.wait_for(started.wait(), 10)
+            await tickets.obliterate(force=True)
+            await asyncio.wait_for(cancelled.wait(), 10)
+    assert "lease.lost" in [record.message for record in caplog.records]
+    assert (await tickets.counts()).total == 0
+
+
+async def test_lines_written_in_a_processor_are_the_job_s_logs(tickets: Queue, registry: Registry) -> None:
+    seen: list[tuple[str, str, int]] = []
+
+    class Host(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            known = record.__dict__
+            seen.append((known["job_id"], known["job_type"], known["job_attempt"]))
+
+    @registry.processor("n")
+    async def chatty(job: Job[int]) -> None:
+        logging.getLogger("app").warning("about %s", job.data)
+
+    host = Host()
+    logging.getLogger().addHandler(host)
+    try:
+        async with Worker(tickets, registry=registry):
+            job = await tickets.enqueue("n", 7)
+            await job.result(timeout=10)
+    finally:
+        logging.getLogger().removeHandler(host)
+    (line,) = await job.logs()
+    assert (line.level, line.message, line.attempt) == ("warning", "about 7", 1)
+    assert seen == [(job.id, "n", 1)]
+
+
+async def test_a_worker_outlives_its_server() -> None:
+    registry = Registry()
+    ran = asyncio.Queue[int]()
+
+    @registry.processor("n")
+    async def note(job: Job[int]) -> None:
+        ran.put_nowait(job.data)
+
+    with server(valkey_binary()) as url:
+        backend = RedisBackend.from_url(url, deadline=0.2)
+        await backend.open()
+        tickets = Queue("tickets", backend=backend)
+        worker = Worker(tickets, registry=registry)
+        await worker.start()
+        await tickets.enqueue("n", 1)
+        assert await asyncio.wait_for(ran.get(), 10) == 1
+        path = url.removeprefix("unix://")
+    with pytest.raises(BackendUnavailable):
+        await tickets.enqueue("n", 2)
+    with server(valkey_binary(), path) as _:
+        for _ in range(100):
+            try:
+                await tickets.enqueue_many([NewJob("n", 3)])
+                break
+            except BackendUnavailable:
+                await asyncio.sleep(0.05)
+        assert await asyncio.wait_for(ran.get(), 20) == 3
+        await worker.stop()
+        await backend.close()
