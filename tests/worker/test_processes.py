@@ -46,7 +46,7 @@ async def test_a_timeout_kills_the_child(tmp_path: Path) -> None:
             await job.result(timeout=30)
     pid = int(mark.read_text())
     with anyio.fail_after(10):
-        while _alive(pid):
+        while _alive(pid):  # noqa: ASYNC110  (another process tells nobody when it ends)
             await anyio.sleep(0.02)
 
 
@@ -80,7 +80,8 @@ async def test_sigterm_hands_the_job_back(tmp_path: Path) -> None:
     async with connect(url, fallback="never") as backend:
         queue = Queue("tickets", backend=backend)
         job = await queue.enqueue("long")
-        child = subprocess.Popen([sys.executable, "-c", _PROGRAM, url], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", _PROGRAM, url]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: ASYNC220
         try:
             assert child.stdout is not None
             assert await anyio.to_thread.run_sync(child.stdout.readline) == "running\n"

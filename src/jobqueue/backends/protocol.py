@@ -17,12 +17,69 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from jobqueue.backends.operations import (
+    LOG_LINES_KEPT as LOG_LINES_KEPT,
+)
+from jobqueue.backends.operations import (
+    MAX_BATCH as MAX_BATCH,
+)
+from jobqueue.backends.operations import (
+    Amendment as Amendment,
+)
+from jobqueue.backends.operations import (
+    Cancel as Cancel,
+)
+from jobqueue.backends.operations import (
+    Checkpoint as Checkpoint,
+)
+from jobqueue.backends.operations import (
+    Clean as Clean,
+)
+from jobqueue.backends.operations import (
+    Command as Command,
+)
+from jobqueue.backends.operations import (
+    LogLines as LogLines,
+)
+from jobqueue.backends.operations import (
+    Note as Note,
+)
+from jobqueue.backends.operations import (
+    Obliterate as Obliterate,
+)
+from jobqueue.backends.operations import (
+    Pause as Pause,
+)
+from jobqueue.backends.operations import (
+    Progress as Progress,
+)
+from jobqueue.backends.operations import (
+    Promote as Promote,
+)
+from jobqueue.backends.operations import (
+    Purge as Purge,
+)
+from jobqueue.backends.operations import (
+    Remove as Remove,
+)
+from jobqueue.backends.operations import (
+    Reprioritize as Reprioritize,
+)
+from jobqueue.backends.operations import (
+    Reschedule as Reschedule,
+)
+from jobqueue.backends.operations import (
+    Resume as Resume,
+)
+from jobqueue.backends.operations import (
+    Retry as Retry,
+)
+from jobqueue.backends.operations import (
+    RetryFailed as RetryFailed,
+)
 from jobqueue.model.events import Event
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
-
-MAX_BATCH = 1000
-"""The most jobs that one call may touch; callers split what is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,136 +215,6 @@ class UpkeepReport:
     removed: int = 0
     more: bool = False
     outbox: bool = False
-
-
-# Amendments: what a person or a producer may do to one job.
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """failed, cancelled, completed → waiting (end of its priority), with fresh attempts and stalls.
-
-    ``data`` replaces the payload where given. ``finished_ms``: only if the job finished at just that time.
-    """
-
-    data: bytes | None = None
-    finished_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    """delayed → waiting."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """blocked, delayed, waiting → cancelled at once. active: the worker is ordered to cancel; still active on
-    return.
-    """
-
-    reason: str = ""
-    keep: Retention = KEEP_ALL
-
-
-@dataclass(frozen=True, slots=True)
-class Remove:
-    """Forget the job and its logs, whatever its state but active."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reprioritize:
-    """Change the priority of an unfinished job; a waiting one goes to the end of its new priority."""
-
-    priority: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reschedule:
-    """delayed, waiting → delayed until the new time. Just one of the two is set."""
-
-    delay_ms: int | None = None
-    run_at_ms: int | None = None
-
-
-Amendment = Retry | Promote | Cancel | Remove | Reprioritize | Reschedule
-
-
-# Notes: what a running job may write about itself, under its token.
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The job's progress: any JSON value."""
-
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """State that the next attempt can read: any JSON value."""
-
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class LogLines:
-    """Lines (JSON objects) to append to the job's logs; the newest :data:`LOG_LINES_KEPT` are kept."""
-
-    lines: tuple[bytes, ...]
-
-
-LOG_LINES_KEPT = 1000
-
-Note = Progress | Checkpoint | LogLines
-
-
-# Commands: what a person may do to a whole queue.
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Nothing is claimed until resumed; running jobs go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Undo a pause."""
-
-
-@dataclass(frozen=True, slots=True)
-class Purge:
-    """Drop every waiting job, and every delayed one too if asked."""
-
-    delayed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Clean:
-    """Forget jobs of one state (not active) that entered it more than ``older_than_ms`` ago, oldest first."""
-
-    state: JobState
-    older_than_ms: int = 0
-    limit: int = MAX_BATCH
-
-
-@dataclass(frozen=True, slots=True)
-class RetryFailed:
-    """Retry failed jobs, oldest first."""
-
-    limit: int = MAX_BATCH
-
-
-@dataclass(frozen=True, slots=True)
-class Obliterate:
-    """Forget the queue: afterwards no key of it is left.
-
-    Raises InvalidState while jobs are active, unless ``force``; then their workers find their leases lost.
-    """
-
-    force: bool = False
-
-
-Command = Pause | Resume | Purge | Clean | RetryFailed | Obliterate
 
 
 @dataclass(frozen=True, slots=True)

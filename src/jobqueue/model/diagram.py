@@ -21,7 +21,7 @@ stateDiagram-v2
 
 | from | on | to |
 |---|---|---|
-{chr(10).join(f"| {row.source or '–'} | {row.trigger} | {row.target} |" for row in TRANSITIONS)}
+{chr(10).join(f"| {row.source or '(new)'} | {row.trigger} | {row.target} |" for row in TRANSITIONS)}
 
 `blocked` is the state of jobs that depend on others; nothing enters it until dependencies are built.
 """

@@ -153,7 +153,9 @@ def _translate(error: BaseException) -> BaseException:
     word = text.partition(" ")[0].rstrip(":")
     if word == "NOSCRIPT" or text.startswith("No matching script"):
         return NoScript()
-    if isinstance(error, (AuthenticationError, NoPermissionError)) or word in _DENIED:
+    # While connecting redis-py wraps the refusal in an ordinary ConnectionError.
+    refusals = (AuthenticationError, NoPermissionError)
+    if isinstance(error, refusals) or isinstance(error.__cause__, refusals) or word in _DENIED:
         return AccessDenied(f"the server refused access: {text}; check the user, its password and its permissions")
     if word in _FULL or "command not allowed when used memory" in text:
         return BackendFull(f"the server takes no more data: {text}")

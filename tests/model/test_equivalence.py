@@ -1,0 +1,251 @@
+"""The same operations on memory and on a real server: all that can be seen must be the same after every step.
+
+Memory is the reference model. Hypothesis draws the operations and shrinks what goes wrong to the fewest that show it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis.asyncio
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from jobqueue import JobQueueError
+from jobqueue.backends import Backend, MemoryBackend, RedisBackend
+from jobqueue.backends.protocol import (
+    Amendment,
+    Cancel,
+    Checkpoint,
+    Clean,
+    Command,
+    Exchange,
+    LogLines,
+    NewRecord,
+    Note,
+    Obliterate,
+    Page,
+    Pause,
+    Presence,
+    Progress,
+    Promote,
+    Purge,
+    Remove,
+    Reprioritize,
+    Reschedule,
+    Resume,
+    Retry,
+    RetryFailed,
+    Settlement,
+    Upkeep,
+)
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, Retention, RetryAt
+from jobqueue.model.record import JobError, JobRecord, JobState
+from jobqueue.testing import ManualClock
+
+QUEUE, DEAD = "tickets", "dead-letter"
+ERROR = JobError("ValueError", "no", "Traceback …")
+IDS = [f"job-{number}" for number in range(8)]
+
+ids = st.sampled_from(IDS)
+keeps = st.sampled_from(
+    [Retention(), Retention(0), Retention(1), Retention(2), Retention(None, 5000), Retention(2, 3000)]
+)
+new_jobs = st.builds(
+    NewRecord,
+    ids,
+    st.just("ticket.created"),
+    st.sampled_from([b"1", b'{"n":2}']),
+    priority=st.sampled_from([0, 3, 3, 2_097_151]),
+    delay_ms=st.sampled_from([0, 0, 0, 700, 2000]),
+    expires_in_ms=st.sampled_from([None, None, 1500]),
+    lifo=st.booleans(),
+)
+outcomes: st.SearchStrategy[Outcome] = st.one_of(
+    st.builds(Completed, st.sampled_from([None, b"42"]), keeps),
+    st.builds(RetryAt, st.sampled_from([0, 1000]), st.just(ERROR)),
+    st.builds(Failed, st.just(ERROR), keeps, st.sampled_from([None, DEAD, QUEUE]), st.booleans()),
+    st.builds(Released, st.just("shutdown"), st.sampled_from([0, 700]), st.sampled_from([0, 0, 500])),
+    st.builds(Cancelled, st.just("enough"), keeps),
+)
+amendments: st.SearchStrategy[Amendment] = st.one_of(
+    st.builds(Retry, st.sampled_from([None, b"7"])),
+    st.just(Promote()),
+    st.builds(Cancel, st.just("stop"), keeps),
+    st.just(Remove()),
+    st.builds(Reprioritize, st.sampled_from([0, 3, 9])),
+    st.builds(Reschedule, delay_ms=st.sampled_from([0, 800])),
+)
+commands: st.SearchStrategy[Command] = st.one_of(
+    st.just(Pause()),
+    st.just(Resume()),
+    st.builds(Purge, st.booleans()),
+    st.builds(
+        Clean,
+        st.sampled_from([JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.WAITING, JobState.DELAYED]),
+        st.sampled_from([0, 1000]),
+        st.sampled_from([1, 50]),
+    ),
+    st.builds(RetryFailed, st.sampled_from([1, 1000])),
+    st.builds(Obliterate, st.booleans()),
+)
+notes: st.SearchStrategy[Note] = st.sampled_from([Progress(b"50"), Checkpoint(b"[1]"), LogLines((b"{}", b"[]"))])
+
+
+class Equivalence(RuleBasedStateMachine):
+    """Plays on both, on a loop of its own."""
+
+    url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.clock = ManualClock()
+        self.client = redis.asyncio.Redis.from_url(self.url)  # pyright: ignore[reportUnknownMemberType]
+        self.memory: Backend = MemoryBackend(clock=self.clock)
+        self.server: Backend = RedisBackend(self.client, clock=self.clock)
+        self.leases: list[JobRecord] = []
+        self.last: Exchange | None = None
+        self.sequence = 0
+        self._run(self.client.flushall())  # pyright: ignore[reportUnknownMemberType]
+        self._run(self.memory.open())
+        self._run(self.server.open())
+
+    def teardown(self) -> None:
+        self._run(self.memory.close())
+        self._run(self.server.close())
+        self._run(self.client.aclose())
+        self.loop.close()
+
+    def _run(self, work: Awaitable[Any]) -> Any:
+        return self.loop.run_until_complete(asyncio.wait_for(work, 20))
+
+    def _both(self, call: Callable[[Backend], Awaitable[Any]]) -> Any:
+        answers: list[Any] = []
+        for backend in (self.memory, self.server):
+            try:
+                answers.append(self._run(call(backend)))
+            except JobQueueError as error:
+                answers.append(type(error))
+        assert answers[0] == answers[1]
+        return answers[0]
+
+    @rule(jobs=st.lists(new_jobs, min_size=1, max_size=4))
+    def enqueue(self, jobs: list[NewRecord]) -> None:
+        self._both(lambda backend: backend.enqueue(QUEUE, jobs))
+
+    @rule(data=st.data(), claim=st.integers(0, 3), lease_ms=st.sampled_from([1000, 3000]))
+    def exchange(self, data: st.DataObject, claim: int, lease_ms: int) -> None:
+        ending = data.draw(st.lists(st.sampled_from(self.leases), unique_by=id) if self.leases else st.just([]))
+        settlements = [
+            Settlement(
+                lease.id,
+                data.draw(st.sampled_from([lease.token or 0, lease.token or 0, 1])),
+                data.draw(outcomes),
+                data.draw(st.sampled_from([(), (b'{"line":1}',)])),
+            )
+            for lease in ending
+        ]
+        self.leases = [lease for lease in self.leases if lease not in ending]
+        self.sequence += 1
+        self.last = Exchange("w", "w/0", self.sequence, settlements, claim, lease_ms, dead_letter=DEAD)
+        request = self.last
+        page: Page = self._both(lambda backend: backend.exchange(QUEUE, request))
+        self.leases += page.leases
+
+    @rule()
+    def repeat(self) -> None:
+        if self.last is None:
+            return
+        request = replace(self.last, repeated=True)
+
+        async def leases_and_refusals(backend: Backend) -> Any:
+            page = await backend.exchange(QUEUE, request)
+            return page.leases, page.refused
+
+        self._both(leases_and_refusals)
+
+    @rule(ms=st.sampled_from([1, 500, 1000, 3000]))
+    def time_passes(self, ms: int) -> None:
+        self._run(self.clock.advance(milliseconds=ms))
+
+    @rule(keep=keeps, present=st.booleans())
+    def upkeep(self, keep: Retention, present: bool) -> None:
+        presence = Presence("w", "host", 1, slots=1, busy=0, started_ms=5) if present else None
+        request = Upkeep(max_stalls=2, keep=keep, dead_letter=DEAD, presence=presence, presence_ms=4000)
+        self._both(lambda backend: backend.upkeep(QUEUE, request))
+
+    @rule()
+    def deliver(self) -> None:
+        self._both(lambda backend: backend.deliver(QUEUE))
+
+    @rule(job_id=ids, amendment=amendments)
+    def amend(self, job_id: str, amendment: Amendment) -> None:
+        self._both(lambda backend: backend.amend(QUEUE, job_id, amendment))
+
+    @rule(command=commands)
+    def control(self, command: Command) -> None:
+        self._both(lambda backend: backend.control(QUEUE, command))
+
+    @rule(wrong=st.booleans())
+    def extend(self, wrong: bool) -> None:
+        leases = [(lease.id, 10_000 if wrong else lease.token or 0) for lease in self.leases]
+        self._both(lambda backend: backend.extend(QUEUE, "w", leases, 2000))
+
+    @rule(data=st.data(), note=notes)
+    def annotate(self, data: st.DataObject, note: Note) -> None:
+        if self.leases:
+            lease = data.draw(st.sampled_from(self.leases))
+            self._both(lambda backend: backend.annotate(QUEUE, lease.id, lease.token or 0, note))
+
+    @invariant()
+    def all_that_is_visible_is_the_same(self) -> None:
+        self._both(_picture)
+
+
+async def _picture(backend: Backend) -> Any:
+    return (
+        [await backend.get(QUEUE, job_id) for job_id in IDS],
+        [await backend.logs(QUEUE, job_id) for job_id in IDS],
+        [await backend.find(queue, state, limit=100) for queue in (QUEUE, DEAD) for state in JobState],
+        [await backend.status(queue) for queue in (QUEUE, DEAD)],
+        await backend.queues(),
+        await backend.workers(QUEUE),
+        [(event.type, event.job_id, event.at_ms, event.detail) for event in await _events(backend)],
+    )
+
+
+async def _events(backend: Backend) -> list[Any]:
+    events: list[Any] = []
+    cursor = "0"
+    while True:
+        page = await backend.events(QUEUE, cursor, 0)
+        if not page.events:
+            return events
+        events += page.events
+        cursor = page.cursor
+
+
+@pytest.fixture
+def machine(valkey_url: str) -> type[Equivalence]:
+    Equivalence.url = valkey_url
+    return Equivalence
+
+
+@pytest.mark.timeout(300)
+def test_memory_and_server_are_the_same(machine: type[Equivalence]) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=30,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
