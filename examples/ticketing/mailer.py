@@ -36,8 +36,7 @@ class Mailer:
             connection.close()
 
     async def send(self, message: EmailMessage) -> None:
-        """Returns once the server has taken the message; raises aiosmtplib.SMTPException or OSError
-        otherwise."""
+        """Returns once the server has taken the message; raises aiosmtplib.SMTPException or OSError otherwise."""
         async with self._connection() as smtp:
             await smtp.send_message(message)
 

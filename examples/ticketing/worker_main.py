@@ -22,8 +22,7 @@ from jobqueue import Worker, connect
 from jobqueue.backends import Backend
 
 PROCESSORS = (tickets, notifications, dead_letters)
-"""Importing these modules registers their processors; naming them here says that this is why they are
-imported."""
+"""Importing these modules registers their processors; naming them here says that this is why they are imported."""
 
 
 @contextmanager

@@ -1,5 +1,4 @@
-"""The two ways into the application: its own service, and the web API. Either waits until the step's job is
-done."""
+"""The two ways into the application: its own service, and the web API. Either waits until the step's job is done."""
 
 from __future__ import annotations
 

@@ -30,8 +30,7 @@ class StoredMail:
 
 
 class Mailbox:
-    """A folder with one ``.eml`` file for each message, numbered as they came in. Nothing is ever
-    overwritten."""
+    """A folder with one ``.eml`` file for each message, numbered as they came in. Nothing is ever overwritten."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -39,8 +38,7 @@ class Mailbox:
         self._numbers = itertools.count(sum(1 for _ in folder.glob("*.eml")) + 1)
 
     def keep(self, content: bytes) -> None:
-        """Stores a message whole: a file is written under another name first, so that no reader sees half of
-        one."""
+        """Stores a message whole: a file is written under another name first, so that no reader sees half of one."""
         path = self.folder / f"{next(self._numbers):07}.eml"
         draft = path.with_suffix(".part")
         draft.write_bytes(content)
