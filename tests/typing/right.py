@@ -1,0 +1,38 @@
+"""What type checkers accept."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from pydantic import BaseModel
+
+from jobqueue import Job, JobType, NewJob, Queue, processor
+
+
+class Ticket(BaseModel):
+    number: int
+
+
+TICKET = JobType("typing.ticket", Ticket, result=int)
+
+
+@processor(TICKET)
+async def double(job: Job[Ticket]) -> int:
+    assert_type(job.data, Ticket)
+    return job.data.number * 2
+
+
+@processor("typing.other")
+def plain(job: Job[Ticket]) -> str:
+    return str(job.data.number)
+
+
+async def use(queue: Queue) -> None:
+    job = await queue.enqueue(TICKET, Ticket(number=1), priority=1)
+    assert_type(job, Job[Ticket, int])
+    assert_type(await job.result(timeout=1), int)
+    assert_type((await double.enqueue(Ticket(number=1))).data, Ticket)
+    assert_type(await double(job), int)
+    assert_type(plain(job), str)
+    await queue.enqueue("by.name", {"anything": True})
+    await queue.enqueue_many([NewJob(TICKET, Ticket(number=1)), NewJob("by.name")])

@@ -1,0 +1,39 @@
+"""What type checkers refuse: each line that says so."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from jobqueue import Job, JobType, Queue, Worker, processor
+
+
+class Ticket(BaseModel):
+    number: int
+
+
+class Other(BaseModel):
+    name: str
+
+
+TICKET = JobType("typing.wrong", Ticket, result=int)
+
+
+@processor(TICKET)
+async def double(job: Job[Ticket]) -> int:
+    return job.data.nummer  # error
+
+
+@processor(TICKET)  # error
+async def mismatched(job: Job[Other]) -> int:
+    return 1
+
+
+async def use(queue: Queue) -> None:
+    await queue.enqueue(TICKET, Other(name="x"))  # error
+    await queue.enqueue("by.name", {}, prio=1)  # error
+    await queue.enqueue("by.name", {}, delay="soon")  # error
+    await double.enqueue(Other(name="x"))  # error
+    job = await queue.enqueue(TICKET, Ticket(number=1))
+    text: str = await job.result()  # error
+    Worker(queue, concurrency="many")  # error
+    print(text)
