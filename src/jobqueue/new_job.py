@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from jobqueue.backends.protocol import NewRecord
 from jobqueue.catalogue import Catalogue
@@ -32,6 +32,28 @@ class JobDefaults:
     tags: Iterable[str] = ()
 
 
+class EnqueueOptions(TypedDict, total=False):
+    """What ``enqueue`` may be asked for, in all its spellings.
+
+    ``priority``: lower runs first (default 3). ``delay`` (seconds or timedelta) or ``run_at`` (aware datetime): not
+    before then. ``job_id``: an id that exists, in any state, is left as it is and returned, so that the call may be
+    repeated. ``retry``: a Retry, a number of attempts, or False. ``timeout``: seconds for one attempt. ``expires_in``:
+    fail if not started by then. ``tags``: up to 16 names. ``lifo``: to the front of its priority. ``keep``: how long a
+    finished job is remembered.
+    """
+
+    priority: int | None
+    delay: Seconds | None
+    run_at: datetime | None
+    job_id: str | None
+    retry: Retry | int | bool | None
+    timeout: Seconds | None
+    expires_in: Seconds | None
+    tags: Iterable[str]
+    lifo: bool
+    keep: Keep | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """One job for ``enqueue_many``: its type, its data, and the options that ``enqueue`` takes.
@@ -39,8 +61,8 @@ class NewJob:
     NewJob("email.send", {"to": "…"}, priority=1, delay=60)
     """
 
-    type: str | JobType[Any, Any]
-    data: Any = None
+    type: str | JobType[Any, Any] = field(kw_only=False)
+    data: Any = field(default=None, kw_only=False)
     priority: int | None = None
     delay: Seconds | None = None
     run_at: datetime | None = None
@@ -51,26 +73,6 @@ class NewJob:
     tags: Iterable[str] = ()
     lifo: bool = False
     keep: Keep | None = None
-
-    def __init__(
-        self,
-        type: str | JobType[Any, Any],  # noqa: A002  (the design's word for it)
-        data: Any = None,
-        *,
-        priority: int | None = None,
-        delay: Seconds | None = None,
-        run_at: datetime | None = None,
-        job_id: str | None = None,
-        retry: Retry | int | bool | None = None,
-        timeout: Seconds | None = None,
-        expires_in: Seconds | None = None,
-        tags: Iterable[str] = (),
-        lifo: bool = False,
-        keep: Keep | None = None,
-    ) -> None:
-        given = dict(locals())
-        for name in self.__dataclass_fields__:
-            object.__setattr__(self, name, given[name])
 
 
 @dataclass(frozen=True, slots=True)

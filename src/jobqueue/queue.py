@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 from typing_extensions import TypeVar
 
@@ -40,12 +40,11 @@ from jobqueue.job_type import JobType
 from jobqueue.logs import JOB_ENQUEUED, emit, listening
 from jobqueue.model.events import Event
 from jobqueue.model.naming import checked_name
-from jobqueue.model.options import JobOptions, Keep, checked_priority, options
+from jobqueue.model.options import JobOptions, checked_priority, options
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.model.record import JobRecord, JobState
-from jobqueue.model.retry import Retry
 from jobqueue.model.times import Seconds, moment_ms, span_ms
-from jobqueue.new_job import CheckedJob, JobDefaults, NewJob, checked_job
+from jobqueue.new_job import CheckedJob, EnqueueOptions, JobDefaults, NewJob, checked_job
 
 DataT = TypeVar("DataT")
 ResultT = TypeVar("ResultT")
@@ -114,82 +113,27 @@ class Queue:
 
     @overload
     async def enqueue(
-        self,
-        type: JobType[DataT, ResultT],
-        data: DataT,
-        *,
-        priority: int | None = None,
-        delay: Seconds | None = None,
-        run_at: datetime | None = None,
-        job_id: str | None = None,
-        retry: Retry | int | bool | None = None,
-        timeout: Seconds | None = None,
-        expires_in: Seconds | None = None,
-        tags: Iterable[str] = (),
-        lifo: bool = False,
-        keep: Keep | None = None,
+        self, type: JobType[DataT, ResultT], data: DataT, **options: Unpack[EnqueueOptions]
     ) -> Job[DataT, ResultT]: ...
     @overload
-    async def enqueue(
-        self,
-        type: str,
-        data: object = None,
-        *,
-        priority: int | None = None,
-        delay: Seconds | None = None,
-        run_at: datetime | None = None,
-        job_id: str | None = None,
-        retry: Retry | int | bool | None = None,
-        timeout: Seconds | None = None,
-        expires_in: Seconds | None = None,
-        tags: Iterable[str] = (),
-        lifo: bool = False,
-        keep: Keep | None = None,
-    ) -> Job[Any, Any]: ...
+    async def enqueue(self, type: str, data: object = None, **options: Unpack[EnqueueOptions]) -> Job[Any, Any]: ...
     async def enqueue(
         self,
         type: str | JobType[Any, Any],  # noqa: A002  (the design's word for it)
         data: object = None,
-        *,
-        priority: int | None = None,
-        delay: Seconds | None = None,
-        run_at: datetime | None = None,
-        job_id: str | None = None,
-        retry: Retry | int | bool | None = None,
-        timeout: Seconds | None = None,
-        expires_in: Seconds | None = None,
-        tags: Iterable[str] = (),
-        lifo: bool = False,
-        keep: Keep | None = None,
+        **options: Unpack[EnqueueOptions],
     ) -> Job[Any, Any]:
         """Put one job in; on return it is stored and will run at least once.
 
             await tickets.enqueue("ticket.created", TicketCreated(...), priority=1, delay=5, job_id="ticket-42")
 
-        ``priority``: lower runs first (default 3). ``delay`` (seconds or timedelta) or ``run_at`` (aware datetime): not
-        before then. ``job_id``: an id that exists, in any state, is left as it is and returned, so that the call may be
-        repeated. ``retry``: a Retry, a number of attempts, or False. ``timeout``: seconds for one attempt.
-        ``expires_in``: fail if not started by then. ``lifo``: to the front of its priority. ``keep``: how long
-        it is remembered.
+        The options are those of :class:`~jobqueue.new_job.EnqueueOptions`: priority, delay, run_at, job_id, retry,
+        timeout, expires_in, tags, lifo, keep. Calls made in one tick of the event loop travel together.
 
-        Calls made in one tick of the event loop travel together. Raises InvalidInput with nothing written,
-        BackendUnavailable after the backend's deadline (the job may or may not be stored: call again with the same
-        ``job_id``), BackendFull with nothing written.
+        Raises InvalidInput with nothing written, BackendUnavailable after the backend's deadline (the job may or may
+        not be stored: call again with the same ``job_id``), BackendFull with nothing written.
         """
-        wanted = NewJob(
-            type,
-            data,
-            priority=priority,
-            delay=delay,
-            run_at=run_at,
-            job_id=job_id,
-            retry=retry,
-            timeout=timeout,
-            expires_in=expires_in,
-            tags=tags,
-            lifo=lifo,
-            keep=keep,
-        )
+        wanted = NewJob(type, data, **options)
         checked = checked_job(wanted, self.defaults, KNOWN_TYPES)
         backend = await self.backend()
         return self._handle(backend, checked, await self._coalescer.enqueue(backend, checked.record))

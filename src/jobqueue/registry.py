@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
-from typing import Any, Generic, Literal, cast, get_args, get_origin, get_type_hints, overload
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Literal, Unpack, cast, get_args, get_origin, get_type_hints, overload
 
 from typing_extensions import TypeVar
 
@@ -17,6 +16,7 @@ from jobqueue.job_type import JobType
 from jobqueue.model.options import Keep, options
 from jobqueue.model.retry import Retry
 from jobqueue.model.times import Seconds
+from jobqueue.new_job import EnqueueOptions
 from jobqueue.queue import Queue
 
 DataT = TypeVar("DataT")
@@ -44,20 +44,7 @@ class Processor(Generic[DataT, ReturnT]):
         return self.function(job)
 
     async def enqueue(
-        self,
-        data: DataT,
-        *,
-        queue: Queue | None = None,
-        priority: int | None = None,
-        delay: Seconds | None = None,
-        run_at: datetime | None = None,
-        job_id: str | None = None,
-        retry: Retry | int | bool | None = None,
-        timeout: Seconds | None = None,
-        expires_in: Seconds | None = None,
-        tags: Iterable[str] = (),
-        lifo: bool = False,
-        keep: Keep | None = None,
+        self, data: DataT, *, queue: Queue | None = None, **options: Unpack[EnqueueOptions]
     ) -> Job[DataT, Any]:
         """Put a job of this type into ``queue``, or the queue its type names. Options and errors as
         ``Queue.enqueue``.
@@ -71,20 +58,7 @@ class Processor(Generic[DataT, ReturnT]):
                     )
                 self._queue = Queue(self.job_type.queue)
             queue = self._queue
-        return await queue.enqueue(
-            self.job_type,
-            data,
-            priority=priority,
-            delay=delay,
-            run_at=run_at,
-            job_id=job_id,
-            retry=retry,
-            timeout=timeout,
-            expires_in=expires_in,
-            tags=tags,
-            lifo=lifo,
-            keep=keep,
-        )
+        return await queue.enqueue(self.job_type, data, **options)
 
     def __repr__(self) -> str:
         return f"<processor {self.job_type.name} {self.function.__qualname__}>"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from dataclasses import replace
 
 from jobqueue.backends.protocol import MAX_BATCH, Exchange, Page, Settlement
 from jobqueue.errors import BackendError, BackendUnavailable
@@ -73,26 +74,11 @@ class Pump:
                     emit(logging.WARNING, BACKEND_LOST, queue=lane.queue.name, error=_words(error))
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, _LONGEST_PAUSE)
-                request = _again(request)
+                request = replace(request, repeated=True)
                 continue
             if lost:
                 emit(logging.INFO, BACKEND_RESTORED, queue=lane.queue.name)
             return page, lost
-
-
-def _again(request: Exchange) -> Exchange:
-    if request.repeated:
-        return request
-    return Exchange(
-        worker=request.worker,
-        caller=request.caller,
-        sequence=request.sequence,
-        settlements=request.settlements,
-        claim=request.claim,
-        lease_ms=request.lease_ms,
-        repeated=True,
-        dead_letter=request.dead_letter,
-    )
 
 
 def _words(error: BackendError) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from jobqueue.backends.protocol import LogLines, Presence, Upkeep
 from jobqueue.clock import SYSTEM_CLOCK
@@ -60,7 +61,7 @@ class UpkeepRounds:
             max_stalls=self._max_stalls,
             keep=keep.for_failed(),
             dead_letter=lane.queue.dead_letter,
-            presence=self._present(),
+            presence=replace(self._presence, busy=lane.busy),
             presence_ms=round(self._every * 4000),
         )
         more = True
@@ -77,18 +78,6 @@ class UpkeepRounds:
             if report.outbox:
                 lane.outbox.set()
         await self._flush_logs()
-
-    def _present(self) -> Presence:
-        lane, known = self._lane, self._presence
-        return Presence(
-            worker=known.worker,
-            host=known.host,
-            pid=known.pid,
-            slots=lane.slots,
-            busy=lane.busy,
-            started_ms=known.started_ms,
-            name=known.name,
-        )
 
     async def _flush_logs(self) -> None:
         for attempt in list(self._lane.running.values()):

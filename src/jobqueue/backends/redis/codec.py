@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -77,19 +78,9 @@ def presence_words(presence: Presence) -> bytes:
 def presence_of(stored: bytes, last_seen_ms: int) -> Presence | None:
     """The lane as it was stored, or None if it was written by something else."""
     try:
-        presence = _PRESENCE.validate_json(stored)
+        return replace(_PRESENCE.validate_json(stored), last_seen_ms=last_seen_ms)
     except ValidationError:
         return None
-    return Presence(
-        worker=presence.worker,
-        host=presence.host,
-        pid=presence.pid,
-        slots=presence.slots,
-        busy=presence.busy,
-        started_ms=presence.started_ms,
-        name=presence.name,
-        last_seen_ms=last_seen_ms,
-    )
 
 
 def pairs_of(reply: Any) -> list[tuple[Any, Any]]:
