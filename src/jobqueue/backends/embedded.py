@@ -15,6 +15,7 @@ import os
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from jobqueue.errors import BackendUnavailable, ConfigurationError, MissingExtra
 
 _LONGEST_SOCKET = 100  # the kernel takes 107 bytes
 _START_SECONDS = 10.0
+_LOAD_SECONDS = 60.0
 
 
 class EmbeddedBackend(RedisBackend):
@@ -58,8 +60,9 @@ class EmbeddedBackend(RedisBackend):
         try:
             with _locked(self._folder / "start.lock"):
                 fcntl.flock(users, fcntl.LOCK_SH)
-                if not _answers(self._socket):
+                if not _lives(self._socket):
                     _start(self._folder, self._socket)
+            _await_ready(self._folder, self._socket)
         except BaseException:
             os.close(users)
             raise
@@ -119,12 +122,24 @@ def _say(path: Path, words: bytes, seconds: float = 1.0) -> bytes:
         return line.recv(64)
 
 
-def _answers(path: Path) -> bool:
+def _ping(path: Path) -> bytes:
     try:
-        reply = _say(path, b"PING")
+        return _say(path, b"PING")
     except OSError:
-        return False
-    return reply.startswith((b"+PONG", b"-LOADING"))
+        return b""
+
+
+def _lives(path: Path) -> bool:
+    return _ping(path).startswith((b"+PONG", b"-LOADING"))
+
+
+def _await_ready(folder: Path, path: Path) -> None:
+    """A long append-only file takes its time to be read back; until then the server answers that it is loading."""
+    deadline = SYSTEM_CLOCK.monotonic() + _LOAD_SECONDS
+    while not _ping(path).startswith(b"+PONG"):
+        if SYSTEM_CLOCK.monotonic() > deadline:
+            raise BackendUnavailable(f"the embedded server does not get ready; its log is {folder / 'valkey.log'}")
+        time.sleep(0.02)
 
 
 def _binary() -> str:
@@ -136,11 +151,18 @@ def _binary() -> str:
     return str(get_binary_path())
 
 
+class _Detached(subprocess.Popen[bytes]):
+    """Meant to outlive this process while others use it: leaving it running is nothing to warn of."""
+
+    def __del__(self) -> None:
+        """Nothing to do."""
+
+
 def _start(folder: Path, path: Path) -> None:
     binary = _binary()
     path.unlink(missing_ok=True)
     with (folder / "valkey.log").open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603  (a fixed binary from our own dependency)
+        process = _Detached(  # noqa: S603  (a fixed binary from our own dependency)
             [
                 binary,
                 "--port", "0",
@@ -161,7 +183,7 @@ def _start(folder: Path, path: Path) -> None:
         )  # fmt: skip
     _SERVERS.append(process)
     deadline = SYSTEM_CLOCK.monotonic() + _START_SECONDS
-    while not _answers(path):
+    while not _lives(path):
         try:
             process.wait(0.02)
         except subprocess.TimeoutExpired:
@@ -180,5 +202,5 @@ def _stop(path: Path) -> None:
             _SERVERS.remove(process)
 
 
-_SERVERS: list[subprocess.Popen[bytes]] = []
+_SERVERS: list[_Detached] = []
 """Servers started here, so that they are reaped and not reported as left behind while they serve others."""

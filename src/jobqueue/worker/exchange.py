@@ -56,12 +56,12 @@ class Pump:
         )
         page: Page | None = None
         repeated = False
-        lane.begin_exchange(claim)
+        hints = lane.begin_exchange(claim)
         try:
             page, repeated = await self._answer(request)
             lane.settled(settlements, page.refused)
         finally:
-            lane.end_exchange(claim, page, repeated=repeated)
+            lane.end_exchange(claim, page, hints=hints, repeated=repeated)
 
     async def _answer(self, request: Exchange) -> tuple[Page, bool]:
         lane, pause, lost = self._lane, _FIRST_PAUSE, False

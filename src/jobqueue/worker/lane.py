@@ -59,6 +59,7 @@ class Lane:
         self._idle_slots: list[asyncio.Future[None]] = []
         self._idle_pumps: list[asyncio.Future[None]] = []
         self._exchanging = 0
+        self._hints = 0
         self._resting = asyncio.Event()
         self._timer: asyncio.Task[None] | asyncio.TimerHandle | None = None
         self._onlookers: list[asyncio.Future[None]] = []
@@ -105,12 +106,13 @@ class Lane:
             self._resting.set()
         await future
 
-    def begin_exchange(self, claim: int) -> None:
-        """A pump asks for ``claim`` jobs."""
+    def begin_exchange(self, claim: int) -> int:
+        """A pump asks for ``claim`` jobs. Returns how much was known at this moment, for ``end_exchange``."""
         self._exchanging += 1
         self.asked += claim
+        return self._hints
 
-    def end_exchange(self, claim: int, page: Page | None, *, repeated: bool = False) -> None:
+    def end_exchange(self, claim: int, page: Page | None, *, hints: int, repeated: bool = False) -> None:
         """A pump has its answer, or (None) gave up. ``repeated``: it may tell of an earlier moment."""
         self._exchanging -= 1
         self.asked -= claim
@@ -122,7 +124,8 @@ class Lane:
         for _ in page.leases:
             if not self._start_slot():
                 break
-        if repeated:
+        if repeated or hints != self._hints:
+            # Somebody said that there is work after this was asked: "nothing" is an old answer.
             self.look = True
         elif claim:
             # Jobs that wait but are not given out belong to a queue that is paused or held.
@@ -150,6 +153,7 @@ class Lane:
     def look_now(self) -> None:
         """There may be something to claim: let a pump see."""
         self.look = True
+        self._hints += 1
         self.nudge()
 
     # Slots.
