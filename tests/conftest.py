@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, Generator
 import fakeredis
 import pytest
 import redis.asyncio
-from tests.servers import redis_binary, server, valkey_binary
 
 from jobqueue.backends import Backend, MemoryBackend, RedisBackend
 from jobqueue.clock import SYSTEM_CLOCK, Clock
+from tests.servers import redis_binary, server, valkey_binary
 
 pytest_plugins = ["pytester"]
 

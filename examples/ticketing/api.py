@@ -14,6 +14,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 import uvicorn
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
 from examples.ticketing.contracts import (
     InvoiceCreated,
     PaymentReceived,
@@ -24,13 +31,6 @@ from examples.ticketing.contracts import (
     TicketStep,
 )
 from examples.ticketing.service import JobsService
-from pydantic import ValidationError
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
 from jobqueue import BackendError, InvalidName, Job, connect
 
 RETRY_AFTER = 5

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from examples.ticketing.ticket import (
     Contact,
     EmailAddress,
@@ -19,8 +21,6 @@ from examples.ticketing.ticket import (
     Ticket,
     Visit,
 )
-from pydantic import BaseModel, ConfigDict, Field
-
 from jobqueue import JobType, Keep, Priority, Retry
 
 TICKETS = "tickets"

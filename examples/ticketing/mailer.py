@@ -9,6 +9,7 @@ from email.utils import formataddr
 
 import aiosmtplib
 import anyio
+
 from examples.ticketing.contracts import EmailSend
 from examples.ticketing.stationery import Letter
 

@@ -7,12 +7,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx2 as httpx
+
 from examples.ticketing.mailer import Mailer
 from examples.ticketing.service import JobsService
 from examples.ticketing.settings import Settings
 from examples.ticketing.sms_client import SmsClient
 from examples.ticketing.stationery import Stationery
-
 from jobqueue import Worker
 from jobqueue.backends import Backend
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from examples.ticketing.contracts import (
     DEAD_LETTERS,
     EMAIL_SEND,
@@ -28,8 +30,6 @@ from examples.ticketing.contracts import (
     TicketQuoted,
 )
 from examples.ticketing.correspondence import Notice
-from pydantic import BaseModel
-
 from jobqueue import DeadLetters, Job, JobType, NewJob, Queue, Retry
 from jobqueue.backends import Backend
 

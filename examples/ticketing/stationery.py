@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
 from examples.ticketing.contracts import Attachment
 from examples.ticketing.ticket import Invoice, Ticket
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 SMS_LENGTH = 160
 

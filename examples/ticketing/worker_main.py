@@ -17,7 +17,6 @@ from examples.ticketing.processors import dead_letters, notifications, tickets
 from examples.ticketing.resources import lifespan_for
 from examples.ticketing.service import JobsService
 from examples.ticketing.settings import Settings
-
 from jobqueue import Worker, connect
 from jobqueue.backends import Backend
 

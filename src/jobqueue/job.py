@@ -108,9 +108,10 @@ class Job(Generic[DataT, ResultT]):
 
     @property
     def max_attempts(self) -> int:
-        """How often it is tried, as far as the job itself says (a worker's processor may declare otherwise)."""
-        retry = self.options.retry
-        return (retry or DEFAULT_RETRY).attempts
+        """How often it is tried: inside a processor as its worker knows it, elsewhere as far as the job itself says."""
+        if self._attempt is not None and self._attempt.max_attempts is not None:
+            return self._attempt.max_attempts
+        return (self.options.retry or DEFAULT_RETRY).attempts
 
     @property
     def stalls(self) -> int:

@@ -27,6 +27,7 @@ class Attempt:
         "in_thread",
         "lease_lost",
         "lines",
+        "max_attempts",
         "record",
         "resources",
         "scope",
@@ -40,6 +41,7 @@ class Attempt:
         self.cancel_reason: str | None = None
         self.handed_back = False
         self.in_thread = False
+        self.max_attempts: int | None = None
         self.lease_lost = False
         self.scope: CancelScope | None = None
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+
 from examples.ticketing.api import create_app
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.generator import generate_requests
 from examples.ticketing.desk.loopback_server import served
 from examples.ticketing.service import JobsService
-
 from jobqueue import BackendUnavailable, Job, connect
 
 CASE = Case(next(generate_requests(1, seed=1)))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.requests_csv import RequestsCsv, UnreadableRequests
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from jinja2 import UndefinedError
+
 from examples.ticketing.correspondence import notices_for
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.generator import generate_requests
 from examples.ticketing.stationery import SMS_LENGTH, Stationery
 from examples.ticketing.ticket import Invoice, InvoiceLine
-from jinja2 import UndefinedError
 
 NASTY = "<script>alert('x')</script> & co"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
-from tests.worker.child_jobs import REGISTRY
 
 from jobqueue import ConfigurationError, JobFailed, JobState, Queue, Worker, connect
 from jobqueue.backends import MemoryBackend
+from tests.worker.child_jobs import REGISTRY
 
 
 async def test_a_child_process_runs_the_job() -> None:

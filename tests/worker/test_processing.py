@@ -62,9 +62,10 @@ async def test_the_result_of_a_job_that_is_not_kept(tickets: Queue, registry: Re
 async def test_a_failed_job_is_tried_again(tickets: Queue, registry: Registry) -> None:
     seen: list[int] = []
 
-    @registry.processor("ticket.created", retry=Retry(attempts=3, delay=0.01))
+    @registry.processor("ticket.created", retry=Retry(attempts=4, delay=0.01))
     async def flaky(job: Job[Ticket]) -> str:
         seen.append(job.attempt)
+        assert job.max_attempts == 4
         if job.attempt < 3:
             raise ConnectionError("away")
         return "there"

@@ -7,11 +7,11 @@ import logging
 from typing import Any
 
 import pytest
-from tests.servers import server, valkey_binary
 
 from jobqueue import BackendUnavailable, Job, JobState, NewJob, Queue, Registry, Worker
 from jobqueue.backends import Backend, RedisBackend
 from jobqueue.backends.protocol import Exchange
+from tests.servers import server, valkey_binary
 
 
 async def test_a_clean_stop_hands_jobs_back_without_an_attempt(tickets: Queue, registry: Registry) -> None:

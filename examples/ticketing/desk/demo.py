@@ -15,6 +15,7 @@ from time import perf_counter
 
 import anyio
 import httpx2 as httpx
+
 from examples.ticketing.desk.audit import Owed, audit
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.child_process import Child, ChildError

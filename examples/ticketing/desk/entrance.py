@@ -6,6 +6,7 @@ from typing import Any, Protocol, assert_never
 
 import anyio
 import httpx2 as httpx
+
 from examples.ticketing.contracts import (
     AnyStep,
     InvoiceCreated,
@@ -16,7 +17,6 @@ from examples.ticketing.contracts import (
     TicketQuoted,
 )
 from examples.ticketing.service import JobsService
-
 from jobqueue import BackendUnavailable, Job
 
 PATIENCE = 300.0

@@ -6,10 +6,6 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
-from examples.ticketing.desk.audit import Audit, Finding
-from examples.ticketing.desk.summary import Summary
-from examples.ticketing.desk.walk import Walk
-from examples.ticketing.desk.watch import View
 from rich.box import SIMPLE
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,6 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from examples.ticketing.desk.audit import Audit, Finding
+from examples.ticketing.desk.summary import Summary
+from examples.ticketing.desk.walk import Walk
+from examples.ticketing.desk.watch import View
 from jobqueue import Letter
 
 PLAIN_INTERVAL = 2.0

@@ -24,13 +24,14 @@ from hashlib import blake2b
 from pathlib import Path
 
 import uvicorn
-from examples.ticketing.desk.child_process import announce, end_with_parent
-from examples.ticketing.desk.loopback_server import configuration, loopback_socket, port_of
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from examples.ticketing.desk.child_process import announce, end_with_parent
+from examples.ticketing.desk.loopback_server import configuration, loopback_socket, port_of
 
 
 class TextMessage(BaseModel):

@@ -15,6 +15,7 @@ from email.utils import parseaddr
 from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
 from examples.ticketing.desk.child_process import announce, end_with_parent
 
 LARGEST = 5_000_000

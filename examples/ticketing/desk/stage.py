@@ -15,7 +15,6 @@ from examples.ticketing.desk.smtp_server import Mailbox
 from examples.ticketing.service import JobsService
 from examples.ticketing.settings import Settings
 from examples.ticketing.worker_main import ticket_worker
-
 from jobqueue import connect
 
 

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import anyio
+
 from examples.ticketing.contracts import AnyStep
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.entrance import Entrance
-
 from jobqueue import BackendUnavailable, JobFailed
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import anyio
-from examples.ticketing.service import JobsService
 
+from examples.ticketing.service import JobsService
 from jobqueue import BackendUnavailable
 
 INTERVAL = 0.25

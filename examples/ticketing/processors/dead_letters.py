@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from examples.ticketing.contracts import EmailSend
 from examples.ticketing.resources import Resources
-
 from jobqueue import DEAD_LETTER, DeadLetter, Job, Unrecoverable, processor
 
 ON_CALL = "on-call@property.example"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from examples.ticketing.contracts import EMAIL_SEND, SMS_SEND, EmailSend, SmsSend
 from examples.ticketing.mailer import compose
 from examples.ticketing.resources import Resources
-
 from jobqueue import Job, processor
 
 

@@ -23,7 +23,6 @@ from examples.ticketing.contracts import (
 )
 from examples.ticketing.correspondence import notices_for
 from examples.ticketing.resources import Resources
-
 from jobqueue import Job, processor
 
 

@@ -162,7 +162,7 @@ def _start(folder: Path, path: Path) -> None:
     binary = _binary()
     path.unlink(missing_ok=True)
     with (folder / "valkey.log").open("ab") as log:
-        process = _Detached(  # noqa: S603  (a fixed binary from our own dependency)
+        process = _Detached(
             [
                 binary,
                 "--port", "0",

@@ -85,6 +85,7 @@ class Executor:
         processor, call, policy = known
         if record.options:
             policy = self._policy(JobOptions.decode(record.options), processor)
+        attempt.max_attempts = policy.retry.attempts
         job_type = processor.job_type
         job = Job[Any, Any](
             record, self._backend, payload=job_type.data, result_payload=job_type.result, attempt=attempt
