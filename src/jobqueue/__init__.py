@@ -28,6 +28,7 @@ from jobqueue.errors import (
     RateLimited,
     RegistrationError,
     Snooze,
+    UnknownOption,
     Unrecoverable,
 )
 from jobqueue.job import Job, LogLine
@@ -96,6 +97,7 @@ __all__ = [
     "Retry",
     "Settings",
     "Snooze",
+    "UnknownOption",
     "Unrecoverable",
     "Worker",
     "WorkerInfo",

@@ -6,6 +6,7 @@
     ├── InvalidInput (ValueError)     refused in the caller's stack, nothing written
     │   ├── InvalidName               a queue, type, job id, tag or namespace
     │   ├── InvalidOption             priority, delay, retry, timeout …
+    │   │   └── UnknownOption (TypeError)
     │   ├── InvalidData               not JSON, or not what the job type's model asks for
     │   └── PayloadTooLarge           over the size limit
     ├── RegistrationError             a processor or job type declared twice or at odds
@@ -61,6 +62,10 @@ class InvalidName(InvalidInput):
 
 class InvalidOption(InvalidInput):
     """An option has a value that cannot be used."""
+
+
+class UnknownOption(InvalidOption, TypeError):
+    """There is no such option."""
 
 
 class InvalidData(InvalidInput):

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from jobqueue.backends.protocol import NewRecord
 from jobqueue.catalogue import Catalogue
 from jobqueue.clock import SYSTEM_CLOCK
-from jobqueue.errors import InvalidOption
+from jobqueue.errors import InvalidOption, UnknownOption
 from jobqueue.ids import new_job_id
 from jobqueue.job_type import JobType
 from jobqueue.model.naming import checked_job_id, checked_name
@@ -73,6 +73,16 @@ class NewJob:
     tags: Iterable[str] = ()
     lifo: bool = False
     keep: Keep | None = None
+
+
+def new_job(type: str | JobType[Any, Any], data: Any, options: EnqueueOptions) -> NewJob:  # noqa: A002
+    """A NewJob of what somebody passed to ``enqueue``. Raises UnknownOption."""
+    unknown = sorted(set(options) - set(EnqueueOptions.__annotations__))
+    if unknown:
+        raise UnknownOption(
+            f"no such option: {', '.join(unknown)}; there are {', '.join(EnqueueOptions.__annotations__)}"
+        )
+    return NewJob(type, data, **options)
 
 
 @dataclass(frozen=True, slots=True)

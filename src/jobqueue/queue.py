@@ -44,7 +44,7 @@ from jobqueue.model.options import JobOptions, checked_priority, options
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.model.record import JobRecord, JobState
 from jobqueue.model.times import Seconds, moment_ms, span_ms
-from jobqueue.new_job import CheckedJob, EnqueueOptions, JobDefaults, NewJob, checked_job
+from jobqueue.new_job import CheckedJob, EnqueueOptions, JobDefaults, NewJob, checked_job, new_job
 
 DataT = TypeVar("DataT")
 ResultT = TypeVar("ResultT")
@@ -133,7 +133,7 @@ class Queue:
         Raises InvalidInput with nothing written, BackendUnavailable after the backend's deadline (the job may or may
         not be stored: call again with the same ``job_id``), BackendFull with nothing written.
         """
-        wanted = NewJob(type, data, **options)
+        wanted = new_job(type, data, options)
         checked = checked_job(wanted, self.defaults, KNOWN_TYPES)
         backend = await self.backend()
         return self._handle(backend, checked, await self._coalescer.enqueue(backend, checked.record))

@@ -77,8 +77,10 @@ async def test_options(tickets: Queue, options: dict[str, Any]) -> None:
 
 
 async def test_unknown_options(tickets: Queue) -> None:
-    with pytest.raises(TypeError, match="prio"):
-        await tickets.enqueue("t", 1, prio=1)  # pyright: ignore[reportCallIssue]
+    for kind in (TypeError, InvalidOption):
+        with pytest.raises(kind, match="no such option: prio; there are priority"):
+            await tickets.enqueue("t", 1, prio=1)  # pyright: ignore[reportCallIssue]
+    assert (await tickets.counts()).total == 0
 
 
 @pytest.mark.parametrize("name", ["", "Tickets", "a b", "a:b", "{a}", "a" * 101, "ä", "-a"])
@@ -106,8 +108,8 @@ def _deep(depth: int) -> Any:
 
 @pytest.mark.parametrize(
     "data",
-    [float("nan"), float("inf"), "\ud800", object(), {1.5: 1}, b"\xff\xfe", _deep(33)],
-    ids=["nan", "inf", "surrogate", "object", "key", "bytes", "deep"],
+    [float("nan"), float("inf"), "\ud800", object(), {1.5: 1}, b"\xff\xfe", _deep(33), {1, 2}, {"at": SOON}],
+    ids=["nan", "inf", "surrogate", "object", "key", "bytes", "deep", "set", "datetime"],
 )
 async def test_data_that_is_not_json(tickets: Queue, data: Any) -> None:
     with pytest.raises(InvalidData):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
 from pydantic import (
@@ -62,7 +62,9 @@ class Payload:
                 value = self._adapter.validate_python(value)
             except ValidationError as error:
                 raise InvalidData(_refusal(what, self.name, error), errors=_errors(error)) from None
-        plain = _revealed(self._plain(value, what), what, 1)
+        # What has no model is read back as JSON, so it must be JSON to begin with; results may be a little freer.
+        strict = self.annotation is None and what == "data" and not isinstance(value, BaseModel)
+        plain = _revealed(self._plain(value, what), what, 1, strict=strict)
         try:
             encoded = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         except UnicodeEncodeError:
@@ -114,7 +116,7 @@ def masked(value: Any, fields: Collection[str] = SENSITIVE) -> Any:
 _ENCODE_ANY = TypeAdapter[Any](Any)
 
 
-def _revealed(value: Any, what: str, depth: int) -> Any:
+def _revealed(value: Any, what: str, depth: int, *, strict: bool) -> Any:
     """JSON values, with secrets as their real values: the worker needs them; logs never see them."""
     if value is None or isinstance(value, (str, bool)):
         return value
@@ -128,20 +130,23 @@ def _revealed(value: Any, what: str, depth: int) -> Any:
         raise InvalidData(f"{what} is nested more than {MAX_DEPTH} deep")
     if isinstance(value, Mapping):
         found = cast("Mapping[Any, Any]", value)
-        return {_key(key, what): _revealed(inner, what, depth + 1) for key, inner in found.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_revealed(inner, what, depth + 1) for inner in cast("list[Any]", value)]
+        return {_key(key, what): _revealed(inner, what, depth + 1, strict=strict) for key, inner in found.items()}
+    if isinstance(value, (list, tuple)) or (isinstance(value, (set, frozenset)) and not strict):
+        items = cast("Iterable[Any]", value)
+        return [_revealed(inner, what, depth + 1, strict=strict) for inner in items]
     if isinstance(value, (SecretStr, SecretBytes)):
         secret = value.get_secret_value()
         return secret.decode() if isinstance(secret, bytes) else secret
     if isinstance(value, BaseModel):
-        return _revealed(value.model_dump(mode="python", round_trip=True), what, depth + 1)
-    try:
-        return _ENCODE_ANY.dump_python(value, mode="json")
-    except (PydanticSerializationError, ValueError):
-        raise InvalidData(
-            f"{what} holds a {type(value).__name__}, which is not JSON: use a pydantic model or plain values"
-        ) from None
+        return _revealed(value.model_dump(mode="python", round_trip=True), what, depth + 1, strict=False)
+    if not strict:
+        try:
+            return _ENCODE_ANY.dump_python(cast("object", value), mode="json")
+        except (PydanticSerializationError, ValueError):
+            pass
+    raise InvalidData(
+        f"{what} holds a value of type {type(value).__name__}, which is not JSON: use a pydantic model or plain values"
+    )
 
 
 def _key(key: Any, what: str) -> str:
