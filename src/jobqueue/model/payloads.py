@@ -114,6 +114,8 @@ def masked(value: Any, fields: Collection[str] = SENSITIVE) -> Any:
 
 
 _ENCODE_ANY = TypeAdapter[Any](Any)
+_SEQUENCES: tuple[type, ...] = (list, tuple)
+_COLLECTIONS: tuple[type, ...] = (list, tuple, set, frozenset)
 
 
 def _revealed(value: Any, what: str, depth: int, *, strict: bool) -> Any:
@@ -131,7 +133,7 @@ def _revealed(value: Any, what: str, depth: int, *, strict: bool) -> Any:
     if isinstance(value, Mapping):
         found = cast("Mapping[Any, Any]", value)
         return {_key(key, what): _revealed(inner, what, depth + 1, strict=strict) for key, inner in found.items()}
-    if isinstance(value, (list, tuple)) or (isinstance(value, (set, frozenset)) and not strict):
+    if isinstance(value, _SEQUENCES if strict else _COLLECTIONS):
         items = cast("Iterable[Any]", value)
         return [_revealed(inner, what, depth + 1, strict=strict) for inner in items]
     if isinstance(value, (SecretStr, SecretBytes)):
@@ -141,7 +143,7 @@ def _revealed(value: Any, what: str, depth: int, *, strict: bool) -> Any:
         return _revealed(value.model_dump(mode="python", round_trip=True), what, depth + 1, strict=False)
     if not strict:
         try:
-            return _ENCODE_ANY.dump_python(cast("object", value), mode="json")
+            return _ENCODE_ANY.dump_python(value, mode="json")
         except (PydanticSerializationError, ValueError):
             pass
     raise InvalidData(
