@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import hiredis
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
@@ -63,7 +64,9 @@ class Line:
             connection = self._connection
             if connection is None:
                 connection = await self._open(seconds)
-            await connection.send_packed_command(connection.pack_command(*words), check_health=False)
+            # hiredis packs several times faster than the client's own Python.
+            packed = cast("bytes", hiredis.pack_command(words))  # pyright: ignore[reportUnknownMemberType]
+            await connection.send_packed_command(packed, check_health=False)
             reply = cast("Any", await connection.read_response(disable_decoding=True, timeout=seconds))
             return reply  # noqa: RET504, TRY300  (an else would stand far from the call)
         except ResponseError as error:
