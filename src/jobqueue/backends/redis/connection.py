@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import hiredis
 import redis.asyncio
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -33,6 +33,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
+from jobqueue.backends.redis.wire import Wire, wire_of
 from jobqueue.errors import AccessDenied, BackendError, BackendFull, BackendUnavailable
 
 _CALL_SECONDS = 5.0
@@ -53,7 +54,7 @@ class Line:
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
-        self._connection: AbstractConnection | None = None
+        self._wire: Wire | None = None
 
     async def call(self, *words: Any, seconds: float = _CALL_SECONDS) -> Any:
         """Send one command and return its reply as bytes, integers and lists.
@@ -61,14 +62,12 @@ class Line:
         Raises a BackendError, or NoScript. After BackendUnavailable the command may have run.
         """
         try:
-            connection = self._connection
-            if connection is None:
-                connection = await self._open(seconds)
+            wire = self._wire
+            if wire is None:
+                wire = await self._open(seconds)
             # hiredis packs several times faster than the client's own Python.
             packed = cast("bytes", hiredis.pack_command(words))  # pyright: ignore[reportUnknownMemberType]
-            await connection.send_packed_command(packed, check_health=False)
-            reply = cast("Any", await connection.read_response(disable_decoding=True, timeout=seconds))
-            return reply  # noqa: RET504, TRY300  (an else would stand far from the call)
+            return await wire.ask(packed, seconds)
         except ResponseError as error:
             translated = _translate(error)
             if isinstance(translated, BackendUnavailable):
@@ -85,11 +84,11 @@ class Line:
 
     async def close(self) -> None:
         """Let go of the connection; the next call opens a new one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect(nowait=True)
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.close()
 
-    async def _open(self, seconds: float) -> AbstractConnection:
+    async def _open(self, seconds: float) -> Wire:
         connection = self._pool.make_connection()
         connection.retry = Retry(NoBackoff(), 0)
         try:
@@ -98,8 +97,8 @@ class Line:
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        self._connection = connection
-        return connection
+        self._wire = wire_of(connection)
+        return self._wire
 
 
 class Switchboard:
