@@ -53,7 +53,8 @@ class ClientWire:
 
     async def ask(self, packed: bytes, seconds: float) -> Any:
         await self._connection.send_packed_command(packed, check_health=False)
-        return await self._connection.read_response(disable_decoding=True, timeout=seconds)
+        reply = self._connection.read_response(disable_decoding=True, timeout=seconds)
+        return cast("object", await reply)
 
     async def close(self) -> None:
         await self._connection.disconnect(nowait=True)
@@ -66,7 +67,7 @@ class DirectWire(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         # The stream writer closes its transport when it is forgotten, so it is held, and the client lets go of it.
         self._writer = writer
-        connection._writer = connection._reader = None  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        connection._writer = connection._reader = None  # pyright: ignore[reportPrivateUsage]
         self._transport = cast("asyncio.Transport", writer.transport)
         self._transport.set_protocol(self)
         make_reader = cast("Callable[..., Any]", hiredis.Reader)

@@ -1,0 +1,1 @@
+"""jobqueue and its rivals, measured by one harness: ``python -m benchmarks``."""

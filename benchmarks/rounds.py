@@ -1,0 +1,113 @@
+"""Rounds: every trial with every contestant, one after the other, in a changing order, on a server just emptied."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from benchmarks.environments import Unavailable, prepare
+from benchmarks.measures.trial import Arena, Trial
+from benchmarks.program import ContestantFailed, Program, Unsupported
+from benchmarks.proxy import ProxyProcess
+from benchmarks.roster import Entry
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All that was found out. Values are by figure, contestant and round."""
+
+    values: dict[str, dict[str, dict[int, float]]] = field(default_factory=dict[str, dict[str, dict[int, float]]])
+    footnotes: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """Why a contestant has no value, by trial and contestant."""
+    facts: dict[str, dict[str, object]] = field(default_factory=dict[str, dict[str, object]])
+    """Versions, settings and notes, by contestant."""
+    absent: dict[str, str] = field(default_factory=dict[str, str])
+    round_trip_ms: float | None = None
+    """What a PING through the delaying proxy took."""
+
+    def add(self, contestant: str, number: int, values: dict[str, float]) -> None:
+        """Put down what one run of a trial gave."""
+        for figure, value in values.items():
+            self.values.setdefault(figure, {}).setdefault(contestant, {})[number] = value
+
+
+def play(arena: Arena, entries: Sequence[Entry], trials: Sequence[Trial], rounds: int, say: Say) -> Outcome:
+    """``rounds`` rounds that count, after a short one that only finds out speeds and warms every program up."""
+    outcome = Outcome()
+    commands: dict[str, list[str]] = {}
+    for entry in entries:
+        say(f"preparing {entry.name}")
+        try:
+            commands[entry.name] = prepare(entry)
+        except Unavailable as why:
+            outcome.absent[entry.name] = str(why)
+            say(f"SKIPPED {entry.name}: {why}")
+    present = [entry for entry in entries if entry.name in commands]
+    with ExitStack() as stack:
+        proxy = None
+        if any(trial.through_proxy for trial in trials):
+            proxy = stack.enter_context(ProxyProcess(arena.server.port))
+            outcome.round_trip_ms = proxy.round_trip() * 1000
+        programs: dict[tuple[str, bool], Program] = {}
+        for number in range(rounds + 1):
+            for trial in trials:
+                if trial.once and number != 1:
+                    continue
+                order = [entry for entry in present if _takes_part(entry, trial)]
+                random.Random(f"{number} {trial.name}").shuffle(order)
+                for entry in order:
+                    key = (entry.name, trial.through_proxy)
+                    if key not in programs:
+                        url = proxy.url if proxy and trial.through_proxy else arena.server.url
+                        made = Program(entry, commands[entry.name], url=url, direct_url=arena.server.url)
+                        programs[key] = stack.enter_context(made)
+                    found = _one(arena, programs[key], trial, outcome)
+                    if found is None:
+                        # A program that broke may be in any state: the next trial begins with a new one.
+                        del programs[key]
+                    elif number:
+                        outcome.add(entry.name, number, found)
+                    label = "warm-up" if number == 0 else f"round {number}/{rounds}"
+                    shown = outcome.footnotes.get((trial.name, entry.name), "failed") if not found else _shown(found)
+                    say(f"{label}  {trial.name:<14} {entry.name:<16} {shown}")
+    return outcome
+
+
+def _takes_part(entry: Entry, trial: Trial) -> bool:
+    if entry.variant == "memory":
+        return trial.without_server
+    return not trial.only or entry.name in trial.only
+
+
+def _one(arena: Arena, program: Program, trial: Trial, outcome: Outcome) -> dict[str, float] | None:
+    """The figures of one run; empty if the contestant has no such ability, None if it broke."""
+    place = (trial.name, program.entry.name)
+    if place in outcome.footnotes:
+        return {}
+    arena.server.empty_keys()
+    try:
+        if program.entry.name not in outcome.facts:
+            outcome.facts[program.entry.name] = program.ask("describe")
+        with _connected(program):
+            return trial.run(arena, program)
+    except Unsupported as why:
+        outcome.footnotes[place] = str(why)
+        return {}
+    except ContestantFailed as why:
+        outcome.footnotes[place] = f"failed: {why}"
+        return None
+
+
+@contextmanager
+def _connected(program: Program) -> Iterator[None]:
+    program.ask("reopen")
+    yield
+    program.ask("rest")
+
+
+def _shown(found: dict[str, float]) -> str:
+    return "  ".join(f"{name}={value:,.2f}" for name, value in found.items())
