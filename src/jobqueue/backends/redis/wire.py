@@ -53,8 +53,7 @@ class ClientWire:
 
     async def ask(self, packed: bytes, seconds: float) -> Any:
         await self._connection.send_packed_command(packed, check_health=False)
-        reply = self._connection.read_response(disable_decoding=True, timeout=seconds)
-        return cast("object", await reply)
+        return cast("Any", await self._connection.read_response(disable_decoding=True, timeout=seconds))
 
     async def close(self) -> None:
         await self._connection.disconnect(nowait=True)
