@@ -10,11 +10,12 @@ import redis.asyncio
 
 from jobqueue.backends import Backend, MemoryBackend, RedisBackend
 from jobqueue.clock import SYSTEM_CLOCK, Clock
-from tests.servers import redis_binary, server, valkey_binary
+from tests.servers import GuardedServer, guarded_server, redis_binary, server, valkey_binary
 
 pytest_plugins = ["pytester"]
 
-KINDS = ("memory", "fakeredis", "valkey", "redis")
+KINDS = ("memory", "fakeredis", "valkey", "redis", "valkey-acl", "redis-acl")
+"""The last two are servers on which the library's user may do no more than the ACL file that ships with it says."""
 
 
 @pytest.fixture(scope="session")
@@ -27,11 +28,29 @@ def valkey_url() -> Generator[str]:
 @pytest.fixture(scope="session")
 def redis_url() -> Generator[str]:
     """A Redis of this session's own; without redis-server on the PATH the tests that ask for it are skipped."""
+    with server(_redis_or_skip()) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def guarded_valkey() -> Generator[GuardedServer]:
+    """A Valkey of this session's own, under the shipped ACL file."""
+    with guarded_server(valkey_binary()) as guarded:
+        yield guarded
+
+
+@pytest.fixture(scope="session")
+def guarded_redis() -> Generator[GuardedServer]:
+    """A Redis of this session's own, under the shipped ACL file; skipped without redis-server."""
+    with guarded_server(_redis_or_skip()) as guarded:
+        yield guarded
+
+
+def _redis_or_skip() -> str:
     binary = redis_binary()
     if binary is None:
         pytest.skip("redis-server is not on the PATH (Debian: apt-get install redis-server)")
-    with server(binary) as url:
-        yield url
+    return binary
 
 
 @pytest.fixture
@@ -52,12 +71,21 @@ async def backend(request: pytest.FixtureRequest, backend_clock: Clock) -> Async
         return
     if kind == "fakeredis":
         client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())
+    elif kind.endswith("-acl"):
+        guarded: GuardedServer = request.getfixturevalue(f"guarded_{kind.removesuffix('-acl')}")
+        await _empty(guarded.admin_url)
+        client = redis.asyncio.Redis.from_url(guarded.user_url)  # pyright: ignore[reportUnknownMemberType]
     else:
         url: str = request.getfixturevalue(f"{kind}_url")
+        await _empty(url)
         client = redis.asyncio.Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]
-        await client.flushall()  # pyright: ignore[reportUnknownMemberType]
     backend = RedisBackend(client, clock=backend_clock)
     await backend.open()
     yield backend
     await backend.close()
     await client.aclose()
+
+
+async def _empty(url: str) -> None:
+    async with redis.asyncio.Redis.from_url(url) as admin:  # pyright: ignore[reportUnknownMemberType]
+        await admin.flushall()  # pyright: ignore[reportUnknownMemberType]
