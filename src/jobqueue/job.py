@@ -160,7 +160,7 @@ class Job(Generic[DataT, ResultT]):
         """What the processor returned; None unless it has completed."""
         if self._record.result is None:
             return None
-        return cast("ResultT", self._result_payload.decode(self._record.result))
+        return cast("ResultT", self._result_payload.decode(self._record.result, what="result"))
 
     @property
     def error(self) -> JobError | None:
@@ -174,13 +174,13 @@ class Job(Generic[DataT, ResultT]):
 
     @property
     def progress(self) -> Any:
-        """The last value given to ``set_progress``."""
-        return _value(self._record.progress)
+        """The last value given to ``set_progress``. Raises InvalidData if something else was stored there."""
+        return _value(self._record.progress, "progress")
 
     @property
     def checkpoint_value(self) -> Any:
-        """The last value given to ``checkpoint``, in this attempt or an earlier one."""
-        return _value(self._record.checkpoint)
+        """The last value given to ``checkpoint``, in this attempt or an earlier one. Raises InvalidData likewise."""
+        return _value(self._record.checkpoint, "checkpoint")
 
     @property
     def record(self) -> JobRecord:
@@ -293,7 +293,7 @@ class Job(Generic[DataT, ResultT]):
             case EventType.COMPLETED:
                 if not event.detail:
                     return cast("ResultT", None)
-                return cast("ResultT", self._result_payload.decode(event.detail.encode()))
+                return cast("ResultT", self._result_payload.decode(event.detail.encode(), what="result"))
             case EventType.CANCELLED:
                 raise JobCancelled(_because("was cancelled", self.id, event.detail), reason=event.detail)
             case _:
@@ -311,8 +311,8 @@ def _moment(ms: int | None) -> datetime | None:
     return None if ms is None else moment(ms)
 
 
-def _value(stored: bytes | None) -> Any:
-    return None if stored is None else from_json(stored)
+def _value(stored: bytes | None, what: str) -> Any:
+    return None if stored is None else ANY_JSON.decode(stored, what=what)
 
 
 def _log_line(stored: bytes) -> LogLine:

@@ -19,6 +19,11 @@ def checked_name(kind: str, value: str) -> str:
     )
 
 
+def is_name(value: str) -> bool:
+    """Whether a queue, job type, tag or namespace may be called so."""
+    return _NAME.fullmatch(value) is not None
+
+
 def checked_job_id(value: str) -> str:
     """A job id of the caller's. Raises InvalidName."""
     if isinstance(value, str) and _JOB_ID.fullmatch(value):  # pyright: ignore[reportUnnecessaryIsInstance]

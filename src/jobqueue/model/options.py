@@ -115,9 +115,12 @@ class JobOptions:
         if not stored:
             return _NONE
         try:
-            return _OPTIONS.validate_python(from_json(stored))
+            asked = _OPTIONS.validate_python(from_json(stored))
+            if asked.timeout is not None:
+                span_ms("timeout", asked.timeout, zero=False)
         except (ValueError, ValidationError, InvalidOption):
             return _NONE
+        return asked
 
 
 _NONE = JobOptions()

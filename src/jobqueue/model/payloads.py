@@ -75,16 +75,16 @@ class Payload:
             )
         return encoded
 
-    def decode(self, stored: bytes) -> Any:
+    def decode(self, stored: bytes, *, what: str = "data") -> Any:
         """Validated straight from the bytes. Raises InvalidData with pydantic's error list."""
         try:
             if self._adapter is not None:
                 return self._adapter.validate_json(stored)
             return from_json(stored, allow_inf_nan=False)
         except ValidationError as error:
-            raise InvalidData(_refusal("data", self.name, error), errors=_errors(error)) from None
+            raise InvalidData(_refusal(what, self.name, error), errors=_errors(error)) from None
         except ValueError as error:
-            raise InvalidData(f"data is not JSON: {error}") from None
+            raise InvalidData(f"{what} is not JSON: {error}") from None
 
     def _plain(self, value: Any, what: str) -> Any:
         if isinstance(value, BaseModel):

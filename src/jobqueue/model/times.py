@@ -13,6 +13,9 @@ Seconds = float | timedelta
 LONGEST_S = 10 * 365 * 86_400
 """Ten years: whoever asks for more has most likely mixed up seconds and milliseconds."""
 
+LAST_MOMENT_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999, with which datetimes end."""
+
 
 def span_ms(name: str, value: Seconds, *, zero: bool = True) -> int:
     """A length of time in ms. Raises InvalidOption if it is negative, absurd, or no length of time at all."""

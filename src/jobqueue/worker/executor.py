@@ -34,6 +34,7 @@ from jobqueue.logs import (
     emit,
     listening,
 )
+from jobqueue.model.naming import is_name
 from jobqueue.model.options import JobOptions
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
 from jobqueue.model.record import JobRecord
@@ -77,6 +78,8 @@ class Executor:
         """
         known = self._chains.get(record.type) or self._chain(record.type)
         if known is None:
+            if not is_name(record.type):
+                return self._nameless(record, attempt)
             emit(
                 logging.WARNING, JOB_UNKNOWN_TYPE, job_id=record.id, type=record.type, queue=record.queue,
                 in_seconds=UNKNOWN_TYPE_DELAY_MS / 1000,
@@ -126,6 +129,15 @@ class Executor:
             CURRENT.set(None)
         if not attempt.lease_lost:
             _tell(record, outcome, began)
+        return outcome
+
+    def _nameless(self, record: JobRecord, attempt: Attempt) -> Outcome:
+        """No worker will ever know what cannot be a type's name: somebody else wrote it."""
+        policy = Policy.of(self._queue.default_options, self._queue.dead_letter)
+        outcome = refused(InvalidData("the stored job type is not a name"), policy, kind="InvalidType")
+        record.type = "?"
+        if not attempt.lease_lost:
+            _tell(record, outcome, SYSTEM_CLOCK.monotonic())
         return outcome
 
     def _decide(self, record: JobRecord, error: BaseException, policy: Policy) -> Outcome:

@@ -51,13 +51,13 @@ def verdict(record: JobRecord, error: BaseException, policy: Policy) -> Outcome:
     return Failed(described, policy.keep.for_failed(), policy.dead_letter)
 
 
-def refused(error: InvalidData, policy: Policy) -> Outcome:
-    """The data is not what the processor takes: no attempt could help, so none is made."""
+def refused(error: InvalidData, policy: Policy, *, kind: str = "InvalidData") -> Outcome:
+    """The data is not what the processor takes: no attempt could help, so none is made. ``kind`` names the reason."""
     message = str(error)
     for fault in error.errors:
         place = ".".join(str(part) for part in fault.get("loc", ()))
         message += f"\n{place}: {fault.get('msg', '')} ({fault.get('type', '')})"
-    described = JobError("InvalidData", _short(message, _LONGEST_MESSAGE))
+    described = JobError(kind, _short(message, _LONGEST_MESSAGE))
     return Failed(described, policy.keep.for_failed(), policy.dead_letter, spent=False)
 
 

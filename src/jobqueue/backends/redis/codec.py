@@ -10,14 +10,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from jobqueue.backends.protocol import NewRecord, Presence, Settlement
 from jobqueue.model.events import Event, EventType
+from jobqueue.model.options import HIGHEST_PRIORITY_NUMBER
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
+from jobqueue.model.times import LAST_MOMENT_MS
 
 Word = str | bytes | int
 
 _ERROR = TypeAdapter(JobError)
 _PRESENCE = TypeAdapter(Presence)
 _DUE_STEPS = 4096
+_MOST_COUNTED = 2**31 - 1
 _EVENT_TYPES = frozenset(kind.value for kind in EventType)
 
 
@@ -104,7 +107,7 @@ def texts(values: Iterable[Any]) -> list[str]:
 
 
 def record_of_hash(queue: str, job_id: str, flat: Sequence[Any], state: JobState) -> JobRecord:
-    """A job from its hash. Fields nobody knows are passed over; numbers that are none count as missing."""
+    """A job from its hash. Fields nobody knows are passed over; numbers that make no sense count as missing."""
     record = JobRecord(job_id, queue, "", b"null", state)
     for at in range(0, len(flat) - 1, 2):
         name, value = flat[at], flat[at + 1]
@@ -113,21 +116,21 @@ def record_of_hash(queue: str, job_id: str, flat: Sequence[Any], state: JobState
         elif name == b"data":
             record.data = value
         elif name == b"created":
-            record.created_ms = _number(value) or 0
+            record.created_ms = _moment(value) or 0
         elif name == b"priority":
-            record.priority = _number(value) or 0
+            record.priority = _within(value, HIGHEST_PRIORITY_NUMBER, 3)
         elif name == b"options":
             record.options = value
         elif name == b"failures":
-            record.failures = _number(value) or 0
+            record.failures = _within(value, _MOST_COUNTED, 0)
         elif name == b"stalls":
-            record.stalls = _number(value) or 0
+            record.stalls = _within(value, _MOST_COUNTED, 0)
         elif name == b"expires":
-            record.expires_ms = _number(value)
+            record.expires_ms = _moment(value)
         elif name == b"started":
-            record.started_ms = _number(value)
+            record.started_ms = _moment(value)
         elif name == b"finished":
-            record.finished_ms = _number(value)
+            record.finished_ms = _moment(value)
         elif name == b"result":
             record.result = value
         elif name == b"error":
@@ -181,6 +184,17 @@ def _number(value: Any) -> int | None:
         return int(value)
     except (TypeError, ValueError):
         return None
+
+
+def _within(value: Any, highest: int, otherwise: int) -> int:
+    number = _number(value)
+    return number if number is not None and 0 <= number <= highest else otherwise
+
+
+def _moment(value: Any) -> int | None:
+    """Milliseconds that a datetime can hold; whatever else was written there counts as missing."""
+    number = _number(value)
+    return number if number is not None and 0 <= number <= LAST_MOMENT_MS else None
 
 
 def _error(value: bytes) -> JobError | None:

@@ -90,8 +90,8 @@ if settlements > 0 then
         if #a > 4096 then tell('completed', id) else tell('completed', id, a == '' and 'null' or a) end
       elseif kind == 'r' then
         local key = P .. 'job:' .. id
-        redis.call('HINCRBY', key, 'failures', 1)
-        redis.call('HSET', key, 'error', a)
+        count_up(key, 'failures')
+        put(key, 'error', a)
         watch_expiry(P, id)
         local delay = tonumber(b)
         if delay > 0 then
@@ -131,9 +131,9 @@ if settlements > 0 then
           local place, id = places[completed[n]], ids[completed[n]]
           local key, result = P .. 'job:' .. id, ARGV[place + 4]
           if result == '' then
-            redis.call('HSET', key, 'started', started[id], 'finished', now_text)
+            put(key, 'started', started[id], 'finished', now_text)
           else
-            redis.call('HSET', key, 'started', started[id], 'finished', now_text, 'result', result)
+            put(key, 'started', started[id], 'finished', now_text, 'result', result)
           end
           local age = tonumber(ARGV[place + 6])
           if age > 0 then redis.call('ZADD', P .. 'retention', score_text(now + age), id) end
@@ -147,7 +147,7 @@ if settlements > 0 then
     else
       for _, i in ipairs(completed) do
         local place, id = places[i], ids[i]
-        redis.call('HSET', P .. 'job:' .. id, 'started', started[id], 'finished', now_text)
+        put(P .. 'job:' .. id, 'started', started[id], 'finished', now_text)
         if ARGV[place + 4] ~= '' then redis.call('HSET', P .. 'job:' .. id, 'result', ARGV[place + 4]) end
         retain(P, 'completed', id, now, tonumber(ARGV[place + 5]), tonumber(ARGV[place + 6]))
       end
@@ -176,11 +176,13 @@ if claim > 0 and not paused and not hold then
     if #popped == 0 then break end
     for i = 1, #popped, 2 do
       local id = popped[i]
-      local hash = redis.call('HGETALL', P .. 'job:' .. id)
+      local hash = redis.pcall('HGETALL', P .. 'job:' .. id)
       local expires
       for f = 1, #hash, 2 do if hash[f] == 'expires' then expires = tonumber(hash[f + 1]) end end
       if expires and expires <= now then
         if fail_expired(P, id, now, dead_letter) then outbox = true end
+      elseif hash.err then
+        if fail_unreadable(P, id, now, dead_letter) then outbox = true end
       elseif #hash > 0 then
         claimed[#claimed + 1] = id
         reply[#reply + 1] = id

@@ -9,9 +9,9 @@ local state = state_of(P, id)
 if not state then return { 'missing' } end
 if state == 'completed' or state == 'failed' or state == 'cancelled' then return { 'refused', state } end
 if priority == 3 then
-  redis.call('HDEL', P .. 'job:' .. id, 'priority')
+  redis.pcall('HDEL', P .. 'job:' .. id, 'priority')
 else
-  redis.call('HSET', P .. 'job:' .. id, 'priority', ARGV[4])
+  put(P .. 'job:' .. id, 'priority', ARGV[4])
 end
 if state == 'waiting' then append_waiting(P, { id }, { priority }) end
 tell('reprioritized', id, ARGV[4])

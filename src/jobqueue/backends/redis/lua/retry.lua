@@ -9,8 +9,8 @@ local state = state_of(P, id)
 if not state then return { 'missing' } end
 if state == 'waiting' and ARGV[3] == '1' then return { state } end
 if state ~= 'failed' and state ~= 'cancelled' and state ~= 'completed' then return { 'refused', state } end
-if ARGV[6] ~= '' and redis.call('HGET', P .. 'job:' .. id, 'finished') ~= ARGV[6] then return { 'refused', state } end
-if ARGV[4] == '1' then redis.call('HSET', P .. 'job:' .. id, 'data', ARGV[5]) end
+if ARGV[6] ~= '' and redis.pcall('HGET', P .. 'job:' .. id, 'finished') ~= ARGV[6] then return { 'refused', state } end
+if ARGV[4] == '1' then put(P .. 'job:' .. id, 'data', ARGV[5]) end
 revive(P, state, { id })
 publish(P, now)
 return { 'waiting' }

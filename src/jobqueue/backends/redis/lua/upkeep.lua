@@ -37,7 +37,7 @@ if #lapsed > 0 then
       cancelled(P, lease.id, now, lease.since, lease.wish, -1, 0)
       stopped[#stopped + 1] = lease.id
     else
-      local stalls = redis.call('HINCRBY', key, 'stalls', 1)
+      local stalls = count_up(key, 'stalls')
       if stalls >= max_stalls then
         local message = 'its worker was lost ' .. stalls .. ' times'
         local error_json = '{"type":"WorkerLost","message":"' .. message .. '"}'

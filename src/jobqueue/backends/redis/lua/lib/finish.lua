@@ -31,20 +31,29 @@ local function retain(P, state, id, now, count, age)
   if age > 0 then redis.call('ZADD', P .. 'retention', score_text(now + age), id) end
 end
 
+-- What a letter tells; named, because a record may hold thousands of fields, and some called "to" or "id".
+local TOLD_IN_LETTER = { 'type', 'data', 'priority', 'created', 'failures', 'stalls', 'started', 'error' }
+
 -- The letter is built where it is delivered; here its facts are put down in the same step that fails the job.
 local function leave_letter(P, id, now, queue)
   -- A letter into the queue itself would be a job that fails into its own queue for ever.
   if queue == '' or P:find('{' .. queue .. '}:', 1, true) then return false end
   local entry = { 'XADD', P .. 'outbox', '*', 'to', queue, 'id', id, 'finished', score_text(now) }
-  for _, part in ipairs(redis.call('HGETALL', P .. 'job:' .. id)) do entry[#entry + 1] = part end
+  local values = redis.call('HMGET', P .. 'job:' .. id, unpack(TOLD_IN_LETTER))
+  for i, name in ipairs(TOLD_IN_LETTER) do
+    if values[i] then
+      entry[#entry + 1] = name
+      entry[#entry + 1] = values[i]
+    end
+  end
   redis.call(unpack(entry))
   return true
 end
 
 local function fail(P, id, now, started, error_json, error_type, spent, count, age, dead_letter)
   local key = P .. 'job:' .. id
-  if spent then redis.call('HINCRBY', key, 'failures', 1) end
-  redis.call('HSET', key, 'error', error_json)
+  if spent then count_up(key, 'failures') end
+  put(key, 'error', error_json)
   if started then redis.call('HSET', key, 'started', started) end
   local outbox = leave_letter(P, id, now, dead_letter)
   redis.call('HSET', key, 'finished', score_text(now))
@@ -60,9 +69,16 @@ local function fail_expired(P, id, now, dead_letter)
   return fail(P, id, now, nil, EXPIRED, 'Expired', false, -1, 0, dead_letter)
 end
 
+local UNREADABLE = '{"type":"Unreadable","message":"its record was overwritten with something that is not a job"}'
+
+local function fail_unreadable(P, id, now, dead_letter)
+  redis.call('DEL', P .. 'job:' .. id)
+  return fail(P, id, now, nil, UNREADABLE, 'Unreadable', false, -1, 0, dead_letter)
+end
+
 local function cancelled(P, id, now, started, reason, count, age)
   local key = P .. 'job:' .. id
-  redis.call('HSET', key, 'finished', score_text(now), 'reason', reason)
+  put(key, 'finished', score_text(now), 'reason', reason)
   if started then redis.call('HSET', key, 'started', started) end
   retain(P, 'cancelled', id, now, count, age)
   tell('cancelled', id, one_line(reason))

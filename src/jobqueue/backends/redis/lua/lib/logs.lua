@@ -1,6 +1,12 @@
 -- A job's log lines: the newest 1000.
 local function append_logs(P, id, lines)
   if #lines == 0 then return end
-  redis.call('RPUSH', P .. 'log:' .. id, unpack(lines))
-  redis.call('LTRIM', P .. 'log:' .. id, -1000, -1)
+  local key = P .. 'log:' .. id
+  local reply = redis.pcall('RPUSH', key, unpack(lines))
+  if type(reply) == 'table' and reply.err then
+    -- Not our list: it must not take the rest of the batch down with it.
+    if string.find(reply.err, 'WRONGTYPE', 1, true) then redis.call('DEL', key) end
+    redis.call('RPUSH', key, unpack(lines))
+  end
+  redis.call('LTRIM', key, -1000, -1)
 end

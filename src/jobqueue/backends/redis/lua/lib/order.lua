@@ -7,6 +7,14 @@ local function waiting_score(priority, sequence)
   return priority * SPAN + math.max(0, math.min(SPAN - 1, MIDDLE + sequence))
 end
 
+-- A number out of a record, or nil: anyone with access may have written anything there, and one NaN would break a whole batch.
+-- It takes what pcall gives too: an error, where the key is no record at all, is no number.
+local function finite(stored)
+  local number = type(stored) == 'string' and tonumber(stored)
+  if number and number > -9007199254740992 and number < 9007199254740992 then return number end
+  return nil
+end
+
 -- The first of `count` consecutive places at the end of the line.
 local function take_tail(P, count)
   local last = redis.call('HINCRBY', P .. 'meta', 'tail', count)
@@ -24,7 +32,8 @@ local function take_head(P, count)
 end
 
 local function priority_of(P, id)
-  return tonumber(redis.call('HGET', P .. 'job:' .. id, 'priority') or '3')
+  local priority = finite(redis.pcall('HGET', P .. 'job:' .. id, 'priority'))
+  return priority and priority >= 0 and priority <= 2097151 and math.floor(priority) or 3
 end
 
 local function add_many(key, scored)

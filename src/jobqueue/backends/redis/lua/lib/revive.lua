@@ -6,7 +6,7 @@ local function revive(P, state, ids)
   redis.call('ZREM', P .. 'expiring', unpack(ids))
   local priorities = {}
   for i, id in ipairs(ids) do
-    redis.call('HDEL', P .. 'job:' .. id,
+    redis.pcall('HDEL', P .. 'job:' .. id,
       'failures', 'stalls', 'error', 'result', 'started', 'finished', 'progress', 'reason', 'expires')
     priorities[i] = priority_of(P, id)
     tell('retried', id)

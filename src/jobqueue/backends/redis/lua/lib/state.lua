@@ -9,6 +9,25 @@ local function state_of(P, id)
   return nil
 end
 
+-- Writes fields of a record; a key that somebody made into something else becomes a record again.
+local function put(key, ...)
+  local reply = redis.pcall('HSET', key, ...)
+  if type(reply) == 'table' and reply.err then
+    if string.find(reply.err, 'WRONGTYPE', 1, true) then redis.call('DEL', key) end
+    redis.call('HSET', key, ...)
+  end
+end
+
+-- One more of what a record counts; what is no count begins anew.
+local function count_up(key, field)
+  local count = redis.pcall('HINCRBY', key, field, 1)
+  if type(count) ~= 'number' or count < 1 or count > 2147483647 then
+    put(key, field, 1)
+    count = 1
+  end
+  return count
+end
+
 local function job_keys(P, ids)
   local keys = {}
   for i = 1, #ids do
@@ -33,11 +52,12 @@ local function picture(P, id, state, score)
     lease = redis.call('HGET', P .. 'leases', id)
     cancel = redis.call('HGET', P .. 'cancelling', id)
   end
-  return { id, state, score_text(score), lease, cancel, redis.call('HGETALL', P .. 'job:' .. id) }
+  local hash = redis.pcall('HGETALL', P .. 'job:' .. id)
+  return { id, state, score_text(score), lease, cancel, hash.err and {} or hash }
 end
 
 -- A job that is unstarted again can expire again.
 local function watch_expiry(P, id)
-  local expires = redis.call('HGET', P .. 'job:' .. id, 'expires')
-  if expires then redis.call('ZADD', P .. 'expiring', expires, id) end
+  local expires = finite(redis.pcall('HGET', P .. 'job:' .. id, 'expires'))
+  if expires then redis.call('ZADD', P .. 'expiring', score_text(expires), id) end
 end
