@@ -13,12 +13,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 import anyio
 
 from jobqueue.backends.protocol import Backend, Extension
-from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.errors import BackendError
 from jobqueue.logs import WORKER_BLOCKED, emit
 from jobqueue.worker.lane import Lane
@@ -28,36 +28,78 @@ BLOCKED_LEASES = 8
 """For how many leases' time a blocked loop keeps its jobs."""
 
 
-class LeaseKeeper:
-    """Renews the leases of a worker's lanes; ``lease`` is in seconds."""
+class Apart(Protocol):
+    """A place beside the worker's event loop. It is made on that loop."""
 
-    def __init__(self, lanes: Sequence[Lane], lease: float) -> None:
-        self._lanes = lanes
-        self._lease = lease
+    def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have ``work`` done there."""
+        ...
+
+    async def rest(self, seconds: float) -> bool:
+        """Asked by the work: sleep; False at once when the work is to end."""
+        ...
+
+    def tell(self, callback: Callable[..., None], *args: Any) -> None:
+        """Asked by the work: call ``callback`` on the worker's loop. Where that is gone, the work is to end."""
+        ...
+
+    async def end(self) -> None:
+        """Asked by the worker: let the work end, and wait for it for a bounded time."""
+        ...
+
+
+class OwnThread:
+    """A small thread with an event loop of its own."""
+
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
-        self._last_answer = SYSTEM_CLOCK.monotonic()
+        self._thread: threading.Thread | None = None
+
+    def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._thread = threading.Thread(target=lambda: asyncio.run(work()), name="jobqueue leases", daemon=True)
+        self._thread.start()
+
+    async def rest(self, seconds: float) -> bool:
+        return not await asyncio.to_thread(self._stop.wait, seconds)
+
+    def tell(self, callback: Callable[..., None], *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            self._stop.set()
+
+    async def end(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, _JOIN_SECONDS)
+
+
+class LeaseKeeper:
+    """Renews the leases of a worker's lanes, of which there is at least one; ``lease`` is in seconds."""
+
+    def __init__(self, lanes: Sequence[Lane], lease: float, apart: Apart) -> None:
+        self._lanes = lanes
+        self._lease = lease
+        self._apart = apart
+        self._clock = lanes[0].clock
+        self._last_answer = self._clock.monotonic()
         self._reported = False
 
     async def run(self) -> None:
         """Renew until cancelled."""
         away = [lane for lane in self._lanes if not lane.clock.virtual and lane.backend.detached() is not None]
         here = [lane for lane in self._lanes if lane not in away]
-        thread = threading.Thread(
-            target=lambda: asyncio.run(self._keep_apart(away)), name="jobqueue leases", daemon=True
-        )
         if away:
-            thread.start()
+            self._apart.start(lambda: self._keep_apart(away))
         try:
             if here:
                 await self._keep_here(here)
             else:
                 await asyncio.Event().wait()
         finally:
-            self._stop.set()
-            if away:
-                with anyio.CancelScope(shield=True):
-                    await asyncio.to_thread(thread.join, _JOIN_SECONDS)
+            with anyio.CancelScope(shield=True):
+                await self._apart.end()
 
     async def _keep_here(self, lanes: Sequence[Lane]) -> None:
         while True:
@@ -74,13 +116,13 @@ class LeaseKeeper:
             if backend is not None:
                 handles.append((lane, backend))
         try:
-            while not await asyncio.to_thread(self._stop.wait, self._lease / 3):
+            while await self._apart.rest(self._lease / 3):
                 if not self._main_loop_lives():
                     continue
                 for lane, backend in handles:
                     extension = await self._renew(lane, backend)
                     if extension is not None and (extension.lost or extension.cancels):
-                        self._on_main_loop(lane, extension)
+                        self._apart.tell(lane.extended, extension)
         finally:
             for _, backend in handles:
                 await backend.close()
@@ -95,20 +137,10 @@ class LeaseKeeper:
             # The pumps say so; the next round tries again, and the server decides who is late.
             return None
 
-    def _on_main_loop(self, lane: Lane, extension: Extension) -> None:
-        try:
-            self._loop.call_soon_threadsafe(lane.extended, extension)
-        except RuntimeError:
-            self._stop.set()
-
     def _main_loop_lives(self) -> bool:
         """Ask the main loop for a sign; False when it has been silent for too long to be trusted with its jobs."""
-        silent = SYSTEM_CLOCK.monotonic() - self._last_answer
-        try:
-            self._loop.call_soon_threadsafe(self._answer)
-        except RuntimeError:
-            self._stop.set()
-            return False
+        silent = self._clock.monotonic() - self._last_answer
+        self._apart.tell(self._answer)
         if silent > self._lease * 0.9 and not self._reported:
             self._reported = True
             for lane in self._lanes:
@@ -124,5 +156,5 @@ class LeaseKeeper:
         return silent < self._lease * BLOCKED_LEASES
 
     def _answer(self) -> None:
-        self._last_answer = SYSTEM_CLOCK.monotonic()
+        self._last_answer = self._clock.monotonic()
         self._reported = False

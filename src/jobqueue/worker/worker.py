@@ -32,7 +32,7 @@ from jobqueue.registry import DEFAULT_REGISTRY, Registry
 from jobqueue.worker.exchange import Pump
 from jobqueue.worker.executor import Executor, Middleware
 from jobqueue.worker.lane import Lane
-from jobqueue.worker.leases import LeaseKeeper
+from jobqueue.worker.leases import Apart, LeaseKeeper, OwnThread
 from jobqueue.worker.upkeep import UpkeepRounds
 
 MOST_SLOTS = 10_000
@@ -200,7 +200,7 @@ class Worker:
                 for queue, backend in zip(self.queues, backends, strict=True):
                     tasks_of_lane = self._lane(queue, backend, resources)
                     tasks_of_lane.start(tasks)
-                tasks.start_soon(LeaseKeeper(self._lanes, self._lease).run, name="jobqueue leases")
+                tasks.start_soon(LeaseKeeper(self._lanes, self._lease, self._beside()).run, name="jobqueue leases")
                 for lane, rounds in zip(self._lanes, self._rounds, strict=True):
                     self._start_duties(tasks, lane, rounds)
                 emit(logging.INFO, WORKER_STARTED, worker=self.id, queues=names)
@@ -210,6 +210,10 @@ class Worker:
                 await self._wind_down()
                 tasks.cancel_scope.cancel()
             emit(logging.INFO, WORKER_STOPPED, worker=self.id, queues=names)
+
+    def _beside(self) -> Apart:
+        """Where leases are kept; the simulation has a place for that in its own time."""
+        return OwnThread()
 
     def _lane(self, queue: Queue, backend: Backend, resources: Any) -> Lane:
         slots = self._slots[queue.name]
