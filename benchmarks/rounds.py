@@ -67,8 +67,9 @@ def play(arena: Arena, entries: Sequence[Entry], trials: Sequence[Trial], rounds
                         programs[key] = stack.enter_context(made)
                     found = _one(arena, programs[key], trial, outcome)
                     if found is None:
-                        # A program that broke may be in any state: the next trial begins with a new one.
-                        del programs[key]
+                        # A program that broke may be in any state, and its worker may still take jobs: it is ended
+                        # here, and the next trial begins with a new one.
+                        programs.pop(key).__exit__(None, None, None)
                     elif number:
                         outcome.add(entry.name, number, found)
                     label = "warm-up" if number == 0 else f"round {number}/{rounds}"

@@ -118,7 +118,6 @@ class RedisBackend:
         return [_enqueued(queue, job, answer, now_ms) for job, answer in zip(jobs, reply[1:], strict=True)]
 
     async def exchange(self, queue: str, request: Exchange) -> Page:
-        words = [word for settlement in request.settlements for word in codec.settlement_words(settlement)]
         reply = await self._calls.run(
             "exchange",
             self._prefix(queue),
@@ -130,8 +129,7 @@ class RedisBackend:
             request.lease_ms,
             request.claim,
             request.dead_letter or "",
-            len(request.settlements),
-            *words,
+            *codec.settlements_words(request.settlements),
         )
         now, first_token, look_again, more, paused, outbox, refused, claimed_at = reply[:8]
         now_ms = int(now)
@@ -139,7 +137,7 @@ class RedisBackend:
         started_ms = int(claimed_at)
         for token, at in enumerate(range(8, len(reply), 2), start=first_token):
             if reply[at + 1]:
-                record = codec.record_of_hash(queue, codec.text(reply[at]), reply[at + 1], JobState.ACTIVE)
+                record = codec.record_of(queue, codec.text(reply[at]), reply[at + 1], JobState.ACTIVE)
                 record.token, record.started_ms, record.worker = token, started_ms, request.worker
                 leases.append(record)
         return Page(

@@ -30,22 +30,17 @@ def retention_words(keep: Retention) -> tuple[int, int]:
 
 
 def job_words(job: NewRecord) -> tuple[Word, ...]:
-    """One job as enqueue.lua takes it."""
-    due = ""
+    """One job as enqueue.lua takes it: id, type, wishes, the rest of its record."""
+    rest = b"\n%b\n%b" % (job.options, job.data)
+    if job.priority == 3 and not (job.delay_ms or job.run_at_ms is not None or job.expires_in_ms or job.lifo):
+        return job.id, job.type, b"", rest
+    due = "-"
     if job.run_at_ms is not None:
         due = str(job.run_at_ms)
     elif job.delay_ms:
         due = f"+{job.delay_ms}"
-    return (
-        job.id,
-        job.type,
-        job.data,
-        job.priority,
-        job.options,
-        due,
-        "" if job.expires_in_ms is None else job.expires_in_ms,
-        int(job.lifo),
-    )
+    expires = "-" if job.expires_in_ms is None else job.expires_in_ms
+    return job.id, job.type, f"{job.priority} {due} {expires} {int(job.lifo)}", rest
 
 
 def error_words(error: JobError) -> bytes:
@@ -53,8 +48,26 @@ def error_words(error: JobError) -> bytes:
     return _ERROR.dump_json(error)
 
 
-def settlement_words(settlement: Settlement) -> tuple[Word, ...]:
-    """One settlement as exchange.lua takes it: id, token, kind, five values by kind, log lines."""
+def settlements_words(settlements: Sequence[Settlement]) -> list[Word]:
+    """Settlements as exchange.lua takes them: first those that completed like the first of them, then the others."""
+    alike: Retention | None = None
+    completions: list[Word] = []
+    others: list[Word] = []
+    other_count = 0
+    for settlement in settlements:
+        outcome = settlement.outcome
+        if type(outcome) is Completed and not settlement.logs and (alike is None or outcome.keep == alike):
+            alike = outcome.keep
+            completions += (settlement.job_id, settlement.token, outcome.result or b"")
+        else:
+            others += _other_words(settlement)
+            other_count += 1
+    count, age = (0, 0) if alike is None else retention_words(alike)
+    return [len(completions) // 3, count, age, other_count, *completions, *others]
+
+
+def _other_words(settlement: Settlement) -> tuple[Word, ...]:
+    """Id, token, kind, five values by kind, log lines."""
     outcome = settlement.outcome
     match outcome:
         case Completed(result, keep):
@@ -106,21 +119,27 @@ def texts(values: Iterable[Any]) -> list[str]:
     return [text(value) for value in values]
 
 
+def record_of(queue: str, job_id: str, stored: bytes | Sequence[Any], state: JobState) -> JobRecord:
+    """A job from its record: what stands under ``job`` where there is nothing else, or the whole hash flat."""
+    if isinstance(stored, bytes):
+        record = JobRecord(job_id, queue, "", b"null", state)
+        _unpack(record, stored)
+        return record
+    return record_of_hash(queue, job_id, stored, state)
+
+
 def record_of_hash(queue: str, job_id: str, flat: Sequence[Any], state: JobState) -> JobRecord:
     """A job from its hash. Fields nobody knows are passed over; numbers that make no sense count as missing."""
     record = JobRecord(job_id, queue, "", b"null", state)
+    data: Any = None
     for at in range(0, len(flat) - 1, 2):
         name, value = flat[at], flat[at + 1]
-        if name == b"type":
-            record.type = text(value)
+        if name == b"job":
+            _unpack(record, value)
         elif name == b"data":
-            record.data = value
-        elif name == b"created":
-            record.created_ms = _moment(value) or 0
+            data = value
         elif name == b"priority":
             record.priority = _within(value, HIGHEST_PRIORITY_NUMBER, 3)
-        elif name == b"options":
-            record.options = value
         elif name == b"failures":
             record.failures = _within(value, _MOST_COUNTED, 0)
         elif name == b"stalls":
@@ -141,7 +160,20 @@ def record_of_hash(queue: str, job_id: str, flat: Sequence[Any], state: JobState
             record.progress = value
         elif name == b"checkpoint":
             record.checkpoint = value
+    if data is not None:
+        record.data = data
     return record
+
+
+def _unpack(record: JobRecord, packed: bytes) -> None:
+    """The part of a record that enqueue.lua writes once: "created type", options and data, a line each."""
+    head, _, rest = packed.partition(b"\n")
+    options, _, data = rest.partition(b"\n")
+    created, _, job_type = head.partition(b" ")
+    record.created_ms = _moment(created) or 0
+    record.type = text(job_type)
+    record.options = options
+    record.data = data
 
 
 def record_of_picture(queue: str, picture: Sequence[Any]) -> JobRecord:
@@ -160,16 +192,24 @@ def record_of_picture(queue: str, picture: Sequence[Any]) -> JobRecord:
 
 
 def events_of(entry_id: Any, flat: Sequence[Any]) -> list[Event]:
-    """The events of one stream entry; each has the entry's id and its place in it."""
+    """The events of one stream entry (see events.lua); each has the entry's id and its place in it."""
     fields = {text(flat[at]): flat[at + 1] for at in range(0, len(flat) - 1, 2)}
     at_ms = _number(fields.get("at", b"0")) or 0
-    events: list[Event] = []
-    for place, line in enumerate(text(fields.get("lines", b"")).split("\n")):
+    told: list[tuple[str, str, str]] = []
+    for line in text(fields.get("lines", b"")).split("\n"):
         kind, _, rest = line.partition(" ")
-        job_id, _, detail = rest.partition(" ")
-        if kind in _EVENT_TYPES:
-            events.append(Event(f"{text(entry_id)}/{place}", EventType(kind), job_id, at_ms, detail))
-    return events
+        if kind.startswith("*"):
+            detail, *job_ids = rest.split(" ")
+            told += [(kind[1:], job_id, detail) for job_id in job_ids]
+        else:
+            job_id, _, detail = rest.partition(" ")
+            told.append((kind, job_id, detail))
+    entry = text(entry_id)
+    return [
+        Event(f"{entry}/{place}", EventType(kind), job_id, at_ms, detail)
+        for place, (kind, job_id, detail) in enumerate(told)
+        if kind in _EVENT_TYPES
+    ]
 
 
 def letter_record(flat: Sequence[Any], queue: str) -> tuple[str, JobRecord]:

@@ -6,7 +6,8 @@ one declared key and derive the rest from it.
 
 | key after the prefix | type   | holds |
 |---|---|---|
-| ``job:<id>``         | hash   | the job: type, data, created, and only what differs from the defaults |
+| ``job:<id>``         | hash   | ``job``: "created type", options and data on three lines; ``data``: in its place where it is \
+large or was changed; and only what differs from the defaults |
 | ``log:<id>``         | list   | its log lines |
 | ``waiting``          | zset   | priority * 2^32 + sequence |
 | ``delayed``          | zset   | due ms * 4096 + arrival |
@@ -17,7 +18,8 @@ one declared key and derive the rest from it.
 | ``cancelling``       | hash   | id to reason, for active jobs |
 | ``expiring``         | zset   | ms at which an unstarted job expires |
 | ``retention``        | zset   | ms at which a finished job is forgotten |
-| ``meta``             | hash   | tail, head, token (counters), paused, hold |
+| ``meta``             | hash   | tail, head, token (counters), done (the last score in ``completed``), paused, hold, \
+logged |
 | ``calls``            | hash   | caller to its last call, so that a repeat is recognised |
 | ``wake``             | zset   | the marker that one idle worker pops |
 | ``events``           | stream | what happened, one entry a script |

@@ -15,7 +15,7 @@ for i = 1, #candidates, 2 do
     since = math.floor(tonumber(candidates[i + 1]) / DUE)
     if since > cutoff then ended = true; break end
   else
-    since = finite(redis.pcall('HGET', P .. 'job:' .. id, 'created')) or 0
+    since = created_of(P, id) or 0
   end
   if since <= cutoff then
     ids[#ids + 1] = id

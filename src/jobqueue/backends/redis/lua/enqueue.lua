@@ -1,65 +1,86 @@
 -- (none) -> waiting, delayed: write new jobs, all or none.
 -- KEYS: queue prefix
--- ARGV: now, caller, sequence, repeated, count; then for each job: id, type, data, priority, options, due, expires_in, lifo
---       due is '' (at once), '+ms' from now, or ms since 1970
+-- ARGV: now, caller, sequence, repeated, count; then for each job: id, type, wishes, rest of the record
+--       wishes are '' (priority 3, at once) or 'priority due expires lifo': due is '-' (at once), '+ms' from now, or ms
+--       since 1970; expires is '-' or ms from now; the rest is '\noptions\ndata'
 -- RETURNS: now; then for each job 1 (waiting), 2 (delayed), or the picture of the job that has the id already
 -- COST: O(log n) for each job
 -- INCLUDES: clock events order state
 local P, now = KEYS[1], now_ms(ARGV[1])
 local caller, sequence, count = ARGV[2], ARGV[3], tonumber(ARGV[5])
-local reply = { score_text(now) }
-local FIELDS = 8
+local now_text, JOB = score_text(now), P .. 'job:'
+local reply = { now_text }
 
 -- A repeat whose first try went through adds nothing, not even where the job has come and gone since.
 local went_through = ARGV[4] == '1'
   and string.match(redis.call('HGET', P .. 'calls', caller) or '', '^(%d+)') == sequence
 
-local waiting, priorities, front, delayed, seen = {}, {}, {}, {}, {}
-local fresh = {}
-for i = 1, count do
-  local at = 5 + (i - 1) * FIELDS
-  local id = ARGV[at + 1]
-  if seen[id] or redis.call('EXISTS', P .. 'job:' .. id) == 1 then
-    reply[i + 1] = 0
-  elseif went_through then
-    reply[i + 1] = 1
-  else
-    seen[id] = true
-    fresh[#fresh + 1] = i
-  end
-end
+local waiting, priorities, front, delayed = {}, nil, {}, {}
 
-for _, i in ipairs(fresh) do
-  local at = 5 + (i - 1) * FIELDS
-  local id, priority, options = ARGV[at + 1], ARGV[at + 4], ARGV[at + 5]
-  local due, expires_in = ARGV[at + 6], ARGV[at + 7]
-  local fields = { 'type', ARGV[at + 2], 'data', ARGV[at + 3], 'created', score_text(now) }
-  if priority ~= '3' then fields[#fields + 1] = 'priority'; fields[#fields + 1] = priority end
-  if options ~= '' then fields[#fields + 1] = 'options'; fields[#fields + 1] = options end
-  if expires_in ~= '' then
+-- What a job wants besides being run: rare, so it is kept out of the loop below.
+local function place(id, wishes)
+  local priority, due, expires_in, lifo = string.match(wishes, '^(%d+) (%S+) (%S+) (%d)$')
+  if priority ~= '3' then redis.call('HSET', JOB .. id, 'priority', priority) end
+  if expires_in ~= '-' then
     local expires = score_text(now + tonumber(expires_in))
-    fields[#fields + 1] = 'expires'; fields[#fields + 1] = expires
+    redis.call('HSET', JOB .. id, 'expires', expires)
+    redis.call('ZADD', P .. 'expiring', expires, id)
   end
-  redis.call('HSET', P .. 'job:' .. id, unpack(fields))
-  if expires_in ~= '' then redis.call('ZADD', P .. 'expiring', score_text(now + tonumber(expires_in)), id) end
-
   local due_ms
-  if due ~= '' then
-    due_ms = string.sub(due, 1, 1) == '+' and now + tonumber(due) or tonumber(due)
-  end
+  if due ~= '-' then due_ms = string.sub(due, 1, 1) == '+' and now + tonumber(due) or tonumber(due) end
   if due_ms and due_ms > now then
     delayed[#delayed + 1] = { id, due_ms }
-    reply[i + 1] = 2
-  elseif ARGV[at + 8] == '1' then
+    return 2
+  elseif lifo == '1' then
     front[#front + 1] = id
+  else
+    if not priorities then
+      priorities = {}
+      for i = 1, #waiting do priorities[i] = 3 end
+    end
+    waiting[#waiting + 1] = id
+    priorities[#waiting] = tonumber(priority)
+  end
+  return 1
+end
+
+local known, run_type, run = {}, nil, {}
+for i = 1, count do
+  local at = 2 + 4 * i
+  local id = ARGV[at]
+  local made
+  if went_through then
+    made = 1 - redis.call('EXISTS', JOB .. id)
     reply[i + 1] = 1
   else
-    waiting[#waiting + 1] = id
-    priorities[#priorities + 1] = tonumber(priority)
-    reply[i + 1] = 1
+    local kind, rest, large = ARGV[at + 1], ARGV[at + 3], nil
+    -- Large data stands apart, so that whoever reads a record's head does not read megabytes.
+    if #rest > 4096 then rest, large = string.match(rest, '^(\n[^\n]*\n)(.*)$') end
+    made = redis.pcall('HSETNX', JOB .. id, 'job', now_text .. ' ' .. kind .. rest)
+    if made == 1 then
+      if large then redis.call('HSET', JOB .. id, 'data', large) end
+      local wishes = ARGV[at + 2]
+      if wishes == '' then
+        waiting[#waiting + 1] = id
+        if priorities then priorities[#waiting] = 3 end
+        reply[i + 1] = 1
+      else
+        reply[i + 1] = place(id, wishes)
+      end
+      if kind ~= run_type then
+        tell_many('enqueued', run_type, run)
+        run_type, run = kind, {}
+      end
+      run[#run + 1] = id
+    end
   end
-  tell('enqueued', id, ARGV[at + 2])
+  if made ~= 1 then
+    -- A key that somebody made into something else is a job that exists; a full server takes none of them.
+    if type(made) == 'table' and not string.find(made.err, 'WRONGTYPE', 1, true) then return made end
+    known[#known + 1] = i
+  end
 end
+tell_many('enqueued', run_type, run)
 
 append_waiting(P, waiting, priorities)
 -- Last in, first out: each goes before the one that came before it.
@@ -73,14 +94,12 @@ if #delayed > 0 then
 end
 if #waiting + #front > 0 and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
 
-for i = 1, count do
-  if reply[i + 1] == 0 then
-    local id = ARGV[5 + (i - 1) * FIELDS + 1]
-    if not went_through then tell('duplicate', id) end
-    local state, score = state_of(P, id)
-    reply[i + 1] = picture(P, id, state or 'waiting', score or 0)
-  end
+for _, i in ipairs(known) do
+  local id = ARGV[2 + 4 * i]
+  if not went_through then tell('duplicate', id) end
+  local state, score = state_of(P, id)
+  reply[i + 1] = picture(P, id, state or 'waiting', score or 0)
 end
-if not went_through then redis.call('HSET', P .. 'calls', caller, sequence .. ' ' .. score_text(now)) end
+if not went_through then redis.call('HSET', P .. 'calls', caller, sequence .. ' ' .. now_text) end
 publish(P, now)
 return reply

@@ -9,7 +9,7 @@ local oldest, from, hops = nil, '-inf', 0
 while hops < 32 do
   local head = redis.call('ZRANGE', P .. 'waiting', from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
   if not head[1] then break end
-  local created = finite(redis.pcall('HGET', P .. 'job:' .. head[1], 'created')) or now
+  local created = created_of(P, head[1]) or now
   if not oldest or created < oldest then oldest = created end
   from = score_text((math.floor(tonumber(head[2]) / SPAN) + 1) * SPAN)
   hops = hops + 1

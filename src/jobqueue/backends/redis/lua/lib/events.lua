@@ -1,10 +1,17 @@
 -- Events are gathered while a script runs and written as one stream entry: one command however many jobs it touched.
--- An entry holds lines of "type id detail". The cap keeps about 10 000 events, not entries.
-local told, told_count = {}, 0
+-- An entry holds lines, each "type id detail", or "*type detail id id ..." for many that differ in nothing but the id.
+-- The cap keeps about 10 000 events, not entries.
+local told, told_lines, told_events = {}, 0, 0
 
 local function tell(kind, id, detail)
-  told_count = told_count + 1
-  told[told_count] = kind .. ' ' .. id .. ' ' .. (detail or '')
+  told_lines, told_events = told_lines + 1, told_events + 1
+  told[told_lines] = kind .. ' ' .. id .. ' ' .. (detail or '')
+end
+
+local function tell_many(kind, detail, ids)
+  if #ids == 0 then return end
+  told_lines, told_events = told_lines + 1, told_events + #ids
+  told[told_lines] = '*' .. kind .. ' ' .. detail .. ' ' .. table.concat(ids, ' ')
 end
 
 local function one_line(text)
@@ -12,8 +19,7 @@ local function one_line(text)
 end
 
 local function publish(P, now)
-  if told_count == 0 then return end
-  local entries = math.max(100, math.floor(10000 / told_count))
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', entries, '*',
+  if told_lines == 0 then return end
+  redis.call('XADD', P .. 'events', 'MAXLEN', '~', math.max(100, math.floor(10000 / told_events)), '*',
     'at', string.format('%.0f', now), 'lines', table.concat(told, '\n'))
 end

@@ -1,11 +1,13 @@
 -- How a job ends: into completed, failed or cancelled, trimmed by its retention, with an outbox effect if it leaves a letter.
 
+local function next_score(last, now)
+  return math.max(now * DUE, (tonumber(last or 0) or 0) + 1)
+end
+
 -- The scores of finished jobs rise even within one millisecond, so that "the oldest" is exact.
 local function finished_score(P, state, now)
   local last = redis.call('ZRANGE', P .. state, -1, -1, 'WITHSCORES')
-  local score = now * DUE
-  if last[2] and tonumber(last[2]) >= score then score = tonumber(last[2]) + 1 end
-  return score
+  return next_score(last[2], now)
 end
 
 local function trim(P, state, count)
@@ -20,19 +22,34 @@ local function trim(P, state, count)
   end
 end
 
--- The job's hash has been brought up to date; count -1 keeps all, 0 only this one goes; age 0 is for ever.
-local function retain(P, state, id, now, count, age)
+-- The job's hash has been brought up to date; count -1 keeps all, 0 only this one goes.
+local function keep(P, state, id, score, count)
   if count == 0 then
     forget(P, { id })
     return
   end
-  redis.call('ZADD', P .. state, score_text(finished_score(P, state, now)), id)
+  redis.call('ZADD', P .. state, score, id)
   if count > 0 then trim(P, state, count) end
-  if age > 0 then redis.call('ZADD', P .. 'retention', score_text(now + age), id) end
+end
+
+-- Age 0 is for ever.
+local function retain(P, state, id, now, count, age)
+  if age > 0 then redis.call('ZADD', P .. 'retention', now + age, id) end
+  keep(P, state, id, finished_score(P, state, now), count)
+end
+
+local function complete(P, id, now, started, result, age)
+  local key, now_text = P .. 'job:' .. id, score_text(now)
+  if result == '' then
+    put(key, 'started', started, 'finished', now_text)
+  else
+    put(key, 'started', started, 'finished', now_text, 'result', result)
+  end
+  if age > 0 then redis.call('ZADD', P .. 'retention', now + age, id) end
 end
 
 -- What a letter tells; named, because a record may hold thousands of fields, and some called "to" or "id".
-local TOLD_IN_LETTER = { 'type', 'data', 'priority', 'created', 'failures', 'stalls', 'started', 'error' }
+local TOLD_IN_LETTER = { 'job', 'data', 'priority', 'failures', 'stalls', 'started', 'error' }
 
 -- The letter is built where it is delivered; here its facts are put down in the same step that fails the job.
 local function leave_letter(P, id, now, queue)

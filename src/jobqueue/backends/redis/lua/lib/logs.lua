@@ -1,4 +1,4 @@
--- A job's log lines: the newest 1000.
+-- A job's log lines: the newest 1000. The queue remembers that it has any, so that others need not look for them.
 local function append_logs(P, id, lines)
   if #lines == 0 then return end
   local key = P .. 'log:' .. id
@@ -9,4 +9,5 @@ local function append_logs(P, id, lines)
     redis.call('RPUSH', key, unpack(lines))
   end
   redis.call('LTRIM', key, -1000, -1)
+  redis.call('HSET', P .. 'meta', 'logged', 1)
 end

@@ -45,11 +45,12 @@ local function score_text(score)
   return string.format('%.0f', score)
 end
 
+-- Without `priorities` all have the default.
 local function append_waiting(P, ids, priorities)
   if #ids == 0 then return end
   local first, scored = take_tail(P, #ids), {}
   for i = 1, #ids do
-    scored[2 * i - 1] = score_text(waiting_score(priorities[i], first + i))
+    scored[2 * i - 1] = waiting_score(priorities and priorities[i] or 3, first + i)
     scored[2 * i] = ids[i]
   end
   add_many(P .. 'waiting', scored)
@@ -60,7 +61,7 @@ local function prepend_waiting(P, ids)
   if #ids == 0 then return end
   local first, scored = take_head(P, #ids), {}
   for i = 1, #ids do
-    scored[2 * i - 1] = score_text(waiting_score(priority_of(P, ids[i]), first + i - 1))
+    scored[2 * i - 1] = waiting_score(priority_of(P, ids[i]), first + i - 1)
     scored[2 * i] = ids[i]
   end
   add_many(P .. 'waiting', scored)
@@ -84,12 +85,6 @@ end
 local function first_due(P)
   local first = redis.call('ZRANGE', P .. 'delayed', 0, 0, 'WITHSCORES')
   return first[2] and math.floor(tonumber(first[2]) / DUE) or nil
-end
-
-local function is_held(P, now)
-  local meta = redis.call('HMGET', P .. 'meta', 'paused', 'hold')
-  local hold = tonumber(meta[2] or '0')
-  return meta[1] == '1', hold > now and hold or nil
 end
 
 -- One marker wakes one idle worker, which wakes the next if jobs are left.

@@ -28,21 +28,27 @@ local function count_up(key, field)
   return count
 end
 
-local function job_keys(P, ids)
+-- When a job was made, from the head of its record.
+local function created_of(P, id)
+  local job = redis.pcall('HGET', P .. 'job:' .. id, 'job')
+  return type(job) == 'string' and finite(string.match(job, "^%d+")) or nil
+end
+
+local function keys_of(prefix, ids)
   local keys = {}
-  for i = 1, #ids do
-    keys[2 * i - 1] = P .. 'job:' .. ids[i]
-    keys[2 * i] = P .. 'log:' .. ids[i]
-  end
+  for i = 1, #ids do keys[i] = prefix .. ids[i] end
   return keys
 end
 
 -- An id may be used again once its job is forgotten, so no timetable may still know it.
 local function forget(P, ids)
   if #ids == 0 then return end
-  redis.call('DEL', unpack(job_keys(P, ids)))
-  if redis.call('EXISTS', P .. 'retention') == 1 then redis.call('ZREM', P .. 'retention', unpack(ids)) end
-  if redis.call('EXISTS', P .. 'expiring') == 1 then redis.call('ZREM', P .. 'expiring', unpack(ids)) end
+  redis.call('DEL', unpack(keys_of(P .. 'job:', ids)))
+  if redis.call('HGET', P .. 'meta', 'logged') then redis.call('DEL', unpack(keys_of(P .. 'log:', ids))) end
+  if redis.call('EXISTS', P .. 'retention', P .. 'expiring') > 0 then
+    redis.call('ZREM', P .. 'retention', unpack(ids))
+    redis.call('ZREM', P .. 'expiring', unpack(ids))
+  end
 end
 
 -- A job as replies carry it: id, state, score, lease, cancel reason, then the hash flat.
