@@ -29,7 +29,7 @@ class Side:
 
     def __init__(self, url: str) -> None:
         self.broker = RedisBroker(url=url)
-        self.results = RedisBackend(url=url)
+        self.results = RedisBackend(url=url, use_namespace_prefix_keys=True)
         self.broker.add_middleware(Results(backend=self.results, store_results=True))
 
         @actor(broker=self.broker, max_retries=3)
@@ -60,7 +60,7 @@ class Dramatiq(ThreadedContestant):
     libraries = ("dramatiq", "redis", "hiredis")
     settings: ClassVar[dict[str, str]] = {
         "broker": "RedisBroker, which acknowledges after the result is stored (default)",
-        "results": "RedisBackend, kept for 10 min (default)",
+        "results": "RedisBackend, kept for 10 min (default), under readable keys that can be counted",
         "worker_timeout": "100 ms, the longest pause between two looks at an empty queue (default 1000 ms)",
         "prefetch": "twice the threads (default)",
         "encoder": "JSON (default)",

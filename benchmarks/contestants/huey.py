@@ -12,7 +12,6 @@ still lies in the queue and in the schedule.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 from typing import Any, ClassVar
 
@@ -78,13 +77,14 @@ class Huey(ThreadedContestant):
 
     async def open(self) -> None:
         self._producer = Side(self.url)
-        self._sent = itertools.count()
+        self._sent, self._counting = 0, threading.Lock()
 
     async def close(self) -> None:
         self._producer.close()
 
     def enqueue_now(self, order: Order) -> Result:
-        next(self._sent)
+        with self._counting:
+            self._sent += 1
         options: dict[str, Any] = {} if order.level is None else {"priority": LEVELS - order.level}
         task = self._producer.tasks[order.kind]
         if order.delay is not None:
@@ -109,9 +109,7 @@ class Huey(ThreadedContestant):
         waiting, delayed, done = server.ask_all(
             [("ZCARD", "huey.redis.bench"), ("ZCARD", "huey.schedule.bench"), ("HLEN", "huey.results.bench")]
         )
-        # The next number that the counter would give, without taking it.
-        sent = self._sent.__reduce__()[1][0]
-        return max(waiting + delayed, sent - done)
+        return max(waiting + delayed, self._sent - done)
 
     def records(self, server: Server) -> Records:
         # The result of a failed job is an entry like any other from outside; the failure is inside it.

@@ -63,7 +63,7 @@ class Rq(ThreadedContestant):
         "result_ttl": "500 s (default)",
     }
     notes: ClassVar[dict[str, str]] = {
-        "concurrency": f"an rq worker runs one job at a time, so concurrency is worker processes, at most {MOST_PROCESSES}",
+        "concurrency": f"an rq worker runs one job at a time, so concurrency is processes, at most {MOST_PROCESSES}",
         "delay": "rq schedules in whole seconds; due times are rounded up so that no job runs early",
         "priority": "rq's priorities are queues, which its workers look at in order",
         "resident": "the memory of rq's worker processes is not in the figure",
@@ -110,11 +110,23 @@ class Rq(ThreadedContestant):
         command = Path(sys.executable).with_name("rq")
         # A worker of one queue takes jobs in a way that survives its crash; of several, in one that does not.
         queues = BY_LEVEL if self._leveled else [PLAIN]
-        words = ["--url", self.url, "--serializer", "json", "--worker-class", "rq.worker.SimpleWorker", "--quiet"]
+        words = [
+            "--url",
+            self.url,
+            "--serializer",
+            "json",
+            "--worker-class",
+            "rq.worker.SimpleWorker",
+            "-l",
+            "CRITICAL",
+        ]
         before = self._redis.scard("rq:workers")
         self._pool = subprocess.Popen([command, "worker-pool", *queues, "-n", str(processes), *words])
-        while self._redis.scard("rq:workers") < before + processes:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(self._wait_for_workers, before + processes)
+
+    def _wait_for_workers(self, count: int) -> None:
+        while self._redis.scard("rq:workers") < count:
+            time.sleep(0.01)
 
     async def stop(self) -> None:
         self._pool.terminate()
@@ -126,7 +138,9 @@ class Rq(ThreadedContestant):
         return server.total(*lists, *registries)
 
     def records(self, server: Server) -> Records:
-        completed, failed = (server.total(*(("ZCARD", f"rq:{kind}:{name}") for name in QUEUES)) for kind in ("finished", "failed"))
+        completed, failed = (
+            server.total(*(("ZCARD", f"rq:{kind}:{name}") for name in QUEUES)) for kind in ("finished", "failed")
+        )
         return Records(completed=completed, failed=failed)
 
 

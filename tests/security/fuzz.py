@@ -34,6 +34,7 @@ from jobqueue.backends.protocol import Exchange
 from jobqueue.model.naming import is_name
 from jobqueue.testing import ManualClock
 from tests.security.mutations import CANARY_MODULE, Mutation, draw
+from tests.security.stored import StoredJob
 from tests.servers import server, valkey_binary
 
 BATCH = 100
@@ -175,13 +176,13 @@ async def _fill(queue: Queue, dice: random.Random) -> list[str]:
 
 
 async def _mutate(client: redis.asyncio.Redis, queue: str, job_id: str, dice: random.Random) -> Mutation:
-    key = f"jobqueue:{{{queue}}}:job:{job_id}"
-    stored = cast("dict[bytes, bytes]", await client.hgetall(key))
-    mutation = draw(dice, stored)
+    stored = StoredJob(client, queue, job_id)
+    mutation = draw(dice, await stored.fields())
+    key = dice.choice((stored.record, stored.record, stored.ending, stored.life))
     commands: list[tuple[Any, ...]] = []
     match mutation.kind:
         case "deleted":
-            commands = [("DEL", key)]
+            commands = [("DEL", stored.record)]
         case "string":
             commands = [("SET", key, "not a job")]
         case "list":
@@ -189,8 +190,9 @@ async def _mutate(client: redis.asyncio.Redis, queue: str, job_id: str, dice: ra
         case "zset":
             commands = [("DEL", key), ("ZADD", key, 1, "not a job")]
         case _:
-            commands = [("HDEL", key, name) for name in mutation.taken]
-            commands += [("HSET", key, name, value) for name, value in mutation.put.items()]
+            for name in mutation.taken:
+                await stored.take(name)
+            await stored.put(dict(mutation.put))
     for words in commands:
         await client.execute_command(*words)  # pyright: ignore[reportUnknownMemberType]
     return mutation

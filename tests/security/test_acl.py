@@ -45,8 +45,6 @@ FORBIDDEN: tuple[tuple[str | int, ...], ...] = (
     ("MIGRATE", "127.0.0.1", 1, "jobqueue:queues", 0, 1),
     ("PUBLISH", "news", "x"),
     ("SUBSCRIBE", "news"),
-    ("GET", "jobqueue:queues"),
-    ("SET", "jobqueue:queues", "x"),
 )
 OUTSIDE: tuple[tuple[str | int, ...], ...] = (
     ("HGETALL", "session:1"),

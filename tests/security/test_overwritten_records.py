@@ -15,6 +15,7 @@ from jobqueue import DeadLetters, InvalidData, Job, JobState, NewJob, Queue, Reg
 from jobqueue.backends import RedisBackend
 from jobqueue.backends.protocol import Exchange
 from jobqueue.testing import ManualClock
+from tests.security.stored import StoredJob
 
 
 class Bench:
@@ -36,8 +37,11 @@ class Bench:
     async def write(self, *words: str | int) -> None:
         await self.client.execute_command(*words)  # pyright: ignore[reportUnknownMemberType]
 
-    def key(self, job: Job[Any, Any]) -> str:
-        return f"jobqueue:{{tickets}}:job:{job.id}"
+    def stored(self, job: Job[Any, Any]) -> StoredJob:
+        return StoredJob(self.client, "tickets", job.id)
+
+    async def overwrite(self, job: Job[Any, Any], field: str, value: str) -> None:
+        await self.stored(job).put({field.encode(): value.encode()})
 
     async def work(self) -> None:
         await self.clock.advance(hours=1)
@@ -61,7 +65,9 @@ async def bench(request: pytest.FixtureRequest) -> AsyncGenerator[Bench]:
 
 async def test_a_key_of_another_kind_fails_alone(bench: Bench) -> None:
     jobs = await bench.queue.enqueue_many([NewJob("n", number) for number in range(5)])
-    await bench.write("SET", bench.key(jobs[2]), "not a job")
+    for key in (bench.stored(jobs[2]).record, bench.stored(jobs[3]).ending, bench.stored(jobs[4]).life):
+        await bench.write("DEL", key)
+        await bench.write("RPUSH", key, "not", "a job")
     await bench.work()
     assert [await bench.state(job) for job in jobs] == [
         "completed", "completed", "failed", "completed", "completed",
@@ -73,7 +79,7 @@ async def test_a_key_of_another_kind_fails_alone(bench: Bench) -> None:
 @pytest.mark.parametrize("priority", ["nan", "-inf", "1e400", "x", "", "99999999999999999999"])
 async def test_a_priority_that_is_none_does_not_lose_what_is_due_with_it(bench: Bench, priority: str) -> None:
     jobs = await bench.queue.enqueue_many([NewJob("n", number, delay=60) for number in range(5)])
-    await bench.write("HSET", bench.key(jobs[2]), "priority", priority)
+    await bench.overwrite(jobs[2], "priority", priority)
     await bench.work()
     assert {await bench.state(job) for job in jobs} == {JobState.COMPLETED}
 
@@ -84,7 +90,7 @@ async def test_counts_that_are_none_begin_anew(bench: Bench, field: str, count: 
     jobs = await bench.queue.enqueue_many([NewJob("n", "fails" if number == 2 else number) for number in range(5)])
     # A worker claims all and dies, so that the stalls are counted too.
     await bench.backend.exchange("tickets", Exchange("dead", "dead/0", 1, claim=5))
-    await bench.write("HSET", bench.key(jobs[2]), field, count)
+    await bench.overwrite(jobs[2], field, count)
     await bench.work()
     assert [await bench.state(job) for job in jobs] == [
         "completed", "completed", "failed", "completed", "completed",
@@ -96,7 +102,9 @@ async def test_a_key_changed_while_it_runs_does_not_lose_who_ends_with_it(bench:
 
     @bench.registry.processor("vandal")
     async def vandal(job: Job[Any]) -> None:
-        await bench.write("SET", bench.key(job), "not a job")
+        await bench.write("DEL", bench.stored(job).record)
+        await bench.write("RPUSH", bench.stored(job).record, "not a job")
+        await bench.write("RPUSH", bench.stored(job).ending, "not an end")
 
     wrecked = await bench.queue.enqueue("vandal")
     await bench.work()
@@ -105,8 +113,8 @@ async def test_a_key_changed_while_it_runs_does_not_lose_who_ends_with_it(bench:
 
 async def test_a_record_cannot_address_its_own_letter(bench: Bench) -> None:
     job = await bench.queue.enqueue("n", "fails")
-    await bench.write("HSET", bench.key(job), "to", "elsewhere", "id", "another", "finished", "1")
-    await bench.write("HSET", bench.key(job), *(word for n in range(5000) for word in (f"field{n}", "x")))
+    await bench.stored(job).put({b"to": b"elsewhere", b"id": b"another", b"finished": b"1", b"job": b"x"})
+    await bench.stored(job).put({b"field%d" % number: b"x" for number in range(5000)})
     await bench.work()
     (letter,) = await DeadLetters(backend=bench.backend).letters()
     assert letter.content.job_id == job.id
@@ -118,7 +126,7 @@ async def test_moments_no_calendar_has(bench: Bench, moment: str) -> None:
     """The letter of such a job took the worker down."""
     job = await bench.queue.enqueue("n", "fails")
     for field in ("created", "started", "finished"):
-        await bench.write("HSET", bench.key(job), field, moment)
+        await bench.overwrite(job, field, moment)
     await bench.work()
     (letter,) = await DeadLetters(backend=bench.backend).letters()
     await job.refresh()
@@ -129,7 +137,7 @@ async def test_moments_no_calendar_has(bench: Bench, moment: str) -> None:
 async def test_what_is_not_json_is_refused_in_words(bench: Bench) -> None:
     job = await bench.queue.enqueue("n", 1)
     for field in ("progress", "checkpoint", "result"):
-        await bench.write("HSET", bench.key(job), field, "[" * 10_000)
+        await bench.overwrite(job, field, "[" * 10_000)
     await job.refresh()
     for name in ("progress", "checkpoint_value", "result_value"):
         with pytest.raises(InvalidData):
@@ -138,7 +146,7 @@ async def test_what_is_not_json_is_refused_in_words(bench: Bench) -> None:
 
 async def test_a_type_that_is_no_name_fails_and_forges_no_line(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     job = await bench.queue.enqueue("n", 1)
-    await bench.write("HSET", bench.key(job), "type", "n\nERROR forged")
+    await bench.overwrite(job, "type", "n\x1b[2J ERROR forged")
     await bench.work()
     assert await bench.state(job) is JobState.FAILED
     assert job.error is not None
@@ -149,6 +157,6 @@ async def test_a_type_that_is_no_name_fails_and_forges_no_line(bench: Bench, cap
 @pytest.mark.parametrize("timeout", ["-1", "0", '"nan"', '"inf"', "1e308"])
 async def test_a_timeout_that_makes_no_sense_counts_as_none(bench: Bench, timeout: str) -> None:
     job = await bench.queue.enqueue("n", 1)
-    await bench.write("HSET", bench.key(job), "options", f'{{"timeout":{timeout}}}')
+    await bench.overwrite(job, "options", f'{{"timeout":{timeout}}}')
     await bench.work()
     assert await bench.state(job) is JobState.COMPLETED

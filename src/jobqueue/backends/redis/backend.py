@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import redis.asyncio
 
@@ -113,9 +113,15 @@ class RedisBackend:
             return []
         await self._announce(queue)
         words = [word for job in jobs for word in codec.job_words(job)]
-        reply = await self._calls.write("enqueue", self._prefix(queue), (self._now(),), len(jobs), *words)
-        now_ms = int(reply[0])
-        return [_enqueued(queue, job, answer, now_ms) for job, answer in zip(jobs, reply[1:], strict=True)]
+        distinct = int(len({job.id for job in jobs}) == len(jobs))
+        reply = await self._calls.write("enqueue", self._prefix(queue), (self._now(),), distinct, len(jobs), *words)
+        now_ms, letters, pictures = int(reply[0]), codec.text(reply[1]), iter(reply[2:])
+        return [
+            Enqueued(codec.record_of_picture(queue, next(pictures)), created=False)
+            if letter == "k"
+            else Enqueued(_enqueued(queue, job, now_ms, delayed=letter == "d"), created=True)
+            for job, letter in zip(jobs, letters, strict=True)
+        ]
 
     async def exchange(self, queue: str, request: Exchange) -> Page:
         reply = await self._calls.run(
@@ -131,14 +137,15 @@ class RedisBackend:
             request.dead_letter or "",
             *codec.settlements_words(request.settlements),
         )
-        now, first_token, look_again, more, paused, outbox, refused, claimed_at = reply[:8]
-        now_ms = int(now)
+        now, first_token, look_again, more, paused, outbox, refused, claimed_at, ids, records, lives = reply
+        now_ms, started_ms, worker = int(now), int(claimed_at), request.worker
         leases: list[JobRecord] = []
-        started_ms = int(claimed_at)
-        for token, at in enumerate(range(8, len(reply), 2), start=first_token):
-            if reply[at + 1]:
-                record = codec.record_of(queue, codec.text(reply[at]), reply[at + 1], JobState.ACTIVE)
-                record.token, record.started_ms, record.worker = token, started_ms, request.worker
+        life_at = dict(zip(lives[::2], lives[1::2], strict=True)) if lives else {}
+        for place, stored in enumerate(records):
+            if stored:
+                life = life_at.get(place + 1, ())
+                record = codec.record_of(queue, codec.text(ids[place]), JobState.ACTIVE, stored, None, life)
+                record.token, record.started_ms, record.worker = first_token + place, started_ms, worker
                 leases.append(record)
         return Page(
             leases=leases,
@@ -316,10 +323,7 @@ class RedisBackend:
         return str(self._clock.now_ms()) if self._clock.virtual else "0"
 
 
-def _enqueued(queue: str, job: NewRecord, answer: Any, now_ms: int) -> Enqueued:
-    if isinstance(answer, list):
-        return Enqueued(codec.record_of_picture(queue, cast("list[Any]", answer)), created=False)
-    delayed = answer == 2
+def _enqueued(queue: str, job: NewRecord, now_ms: int, *, delayed: bool) -> JobRecord:
     record = JobRecord(
         id=job.id,
         queue=queue,
@@ -333,4 +337,4 @@ def _enqueued(queue: str, job: NewRecord, answer: Any, now_ms: int) -> Enqueued:
     )
     if delayed:
         record.run_at_ms = job.run_at_ms if job.run_at_ms is not None else now_ms + job.delay_ms
-    return Enqueued(record, created=True)
+    return record

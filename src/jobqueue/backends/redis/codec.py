@@ -31,7 +31,7 @@ def retention_words(keep: Retention) -> tuple[int, int]:
 
 def job_words(job: NewRecord) -> tuple[Word, ...]:
     """One job as enqueue.lua takes it: id, type, wishes, the rest of its record."""
-    rest = b"\n%b\n%b" % (job.options, job.data)
+    rest = b"%d %b\n%b\n%b" % (job.priority, job.type.encode(), job.options, job.data)
     if job.priority == 3 and not (job.delay_ms or job.run_at_ms is not None or job.expires_in_ms or job.lifo):
         return job.id, job.type, b"", rest
     due = "-"
@@ -119,68 +119,62 @@ def texts(values: Iterable[Any]) -> list[str]:
     return [text(value) for value in values]
 
 
-def record_of(queue: str, job_id: str, stored: bytes | Sequence[Any], state: JobState) -> JobRecord:
-    """A job from its record: what stands under ``job`` where there is nothing else, or the whole hash flat."""
-    if isinstance(stored, bytes):
-        record = JobRecord(job_id, queue, "", b"null", state)
-        _unpack(record, stored)
-        return record
-    return record_of_hash(queue, job_id, stored, state)
+def record_of(
+    queue: str,
+    job_id: str,
+    state: JobState,
+    record: bytes | None,
+    ending: bytes | None = None,
+    life: Sequence[Any] = (),
+) -> JobRecord:
+    """A job from what is stored of it (see keys.py). Whatever somebody else wrote there counts as missing."""
+    job = JobRecord(job_id, queue, "", b"null", state)
+    head, _, rest = (record or b"").partition(b"\n")
+    asked, separator, data = rest.partition(b"\n")
+    if separator:
+        created, _, head = head.partition(b" ")
+        priority, _, job_type = head.partition(b" ")
+        job.created_ms = _moment(created) or 0
+        job.priority = _within(priority, HIGHEST_PRIORITY_NUMBER, 3)
+        job.type, job.options, job.data = text(job_type), asked, data
+    if ending is not None:
+        times, _, result = ending.partition(b"\n")
+        started, _, finished = times.partition(b" ")
+        job.started_ms, job.finished_ms = _moment(started), _moment(finished)
+        job.result = result or None
+    if life:
+        _add_life(job, life)
+    return job
 
 
-def record_of_hash(queue: str, job_id: str, flat: Sequence[Any], state: JobState) -> JobRecord:
-    """A job from its hash. Fields nobody knows are passed over; numbers that make no sense count as missing."""
-    record = JobRecord(job_id, queue, "", b"null", state)
-    data: Any = None
-    for at in range(0, len(flat) - 1, 2):
-        name, value = flat[at], flat[at + 1]
-        if name == b"job":
-            _unpack(record, value)
-        elif name == b"data":
-            data = value
-        elif name == b"priority":
-            record.priority = _within(value, HIGHEST_PRIORITY_NUMBER, 3)
-        elif name == b"failures":
-            record.failures = _within(value, _MOST_COUNTED, 0)
+def _add_life(job: JobRecord, life: Sequence[Any]) -> None:
+    for at in range(0, len(life) - 1, 2):
+        name, value = life[at], life[at + 1]
+        if name == b"failures":
+            job.failures = _within(value, _MOST_COUNTED, 0)
         elif name == b"stalls":
-            record.stalls = _within(value, _MOST_COUNTED, 0)
+            job.stalls = _within(value, _MOST_COUNTED, 0)
         elif name == b"expires":
-            record.expires_ms = _moment(value)
+            job.expires_ms = _moment(value)
         elif name == b"started":
-            record.started_ms = _moment(value)
+            job.started_ms = _moment(value)
         elif name == b"finished":
-            record.finished_ms = _moment(value)
-        elif name == b"result":
-            record.result = value
+            job.finished_ms = _moment(value)
         elif name == b"error":
-            record.error = _error(value)
+            job.error = _error(value)
         elif name == b"reason":
-            record.reason = text(value)
+            job.reason = text(value)
         elif name == b"progress":
-            record.progress = value
+            job.progress = value
         elif name == b"checkpoint":
-            record.checkpoint = value
-    if data is not None:
-        record.data = data
-    return record
-
-
-def _unpack(record: JobRecord, packed: bytes) -> None:
-    """The part of a record that enqueue.lua writes once: "created type", options and data, a line each."""
-    head, _, rest = packed.partition(b"\n")
-    options, _, data = rest.partition(b"\n")
-    created, _, job_type = head.partition(b" ")
-    record.created_ms = _moment(created) or 0
-    record.type = text(job_type)
-    record.options = options
-    record.data = data
+            job.checkpoint = value
 
 
 def record_of_picture(queue: str, picture: Sequence[Any]) -> JobRecord:
     """A job from the picture that get, find and enqueue give."""
-    job_id, state_name, score, lease, cancel, flat = picture
+    job_id, state_name, score, lease, cancel, stored, ending, life = picture
     state = JobState(text(state_name))
-    record = record_of_hash(queue, text(job_id), cast("Sequence[Any]", flat), state)
+    record = record_of(queue, text(job_id), state, stored, ending, cast("Sequence[Any]", life))
     if state is JobState.DELAYED:
         record.run_at_ms = int(score) // _DUE_STEPS
     if lease:
@@ -201,6 +195,9 @@ def events_of(entry_id: Any, flat: Sequence[Any]) -> list[Event]:
         if kind.startswith("*"):
             detail, *job_ids = rest.split(" ")
             told += [(kind[1:], job_id, detail) for job_id in job_ids]
+        elif kind.startswith("+"):
+            ids, *details = rest.split("\t")
+            told += [(kind[1:], *both) for both in zip(ids.split(" "), details, strict=False)]
         else:
             job_id, _, detail = rest.partition(" ")
             told.append((kind, job_id, detail))
@@ -215,7 +212,7 @@ def events_of(entry_id: Any, flat: Sequence[Any]) -> list[Event]:
 def letter_record(flat: Sequence[Any], queue: str) -> tuple[str, JobRecord]:
     """An outbox entry as the queue it is for and the failed job as it was."""
     fields = {text(flat[at]): flat[at + 1] for at in range(0, len(flat) - 1, 2)}
-    record = record_of_hash(queue, text(fields.get("id", b"")), flat, JobState.FAILED)
+    record = record_of(queue, text(fields.get("id", b"")), JobState.FAILED, fields.get("job"), None, flat)
     return text(fields.get("to", b"")), record
 
 

@@ -6,8 +6,9 @@ one declared key and derive the rest from it.
 
 | key after the prefix | type   | holds |
 |---|---|---|
-| ``job:<id>``         | hash   | ``job``: "created type", options and data on three lines; ``data``: in its place where it is \
-large or was changed; and only what differs from the defaults |
+| ``job:<id>``         | string | the job as it was enqueued: "created priority type", options, data, a line each |
+| ``end:<id>``         | string | how it completed: "started finished", and its result on the next line |
+| ``life:<id>``        | hash   | what else became of it (failures, error, progress ...); most jobs have none |
 | ``log:<id>``         | list   | its log lines |
 | ``waiting``          | zset   | priority * 2^32 + sequence |
 | ``delayed``          | zset   | due ms * 4096 + arrival |
@@ -19,7 +20,7 @@ large or was changed; and only what differs from the defaults |
 | ``expiring``         | zset   | ms at which an unstarted job expires |
 | ``retention``        | zset   | ms at which a finished job is forgotten |
 | ``meta``             | hash   | tail, head, token (counters), done (the last score in ``completed``), paused, hold, \
-logged |
+lives, logged (whether any job has ever had such a key) |
 | ``calls``            | hash   | caller to its last call, so that a repeat is recognised |
 | ``wake``             | zset   | the marker that one idle worker pops |
 | ``events``           | stream | what happened, one entry a script |

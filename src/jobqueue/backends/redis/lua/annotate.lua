@@ -12,7 +12,7 @@ if kind == 'log' then
   for i = 5, #ARGV do lines[#lines + 1] = ARGV[i] end
   append_logs(P, id, lines)
 else
-  put(P .. 'job:' .. id, kind, ARGV[5])
+  put(P, id, kind, ARGV[5])
   if kind == 'progress' then
     tell('progress', id, ARGV[5])
     publish(P, now_ms(ARGV[1]))

@@ -11,8 +11,7 @@
 --         l released:  a reason, b delay ms, c hold of the queue in ms
 --         x cancelled: a reason, b keep count, c keep age
 -- RETURNS: now, first token, look again at ms ('' never), more waiting, paused, outbox, refused ids, claimed at,
---          then for each claimed job: id, record: what stands under "job" where there is nothing else, or the hash flat
---          (empty: lost since)
+--          ids of claimed jobs, their records (nil: lost since), and for each that has a life: its place, its life
 -- COST: O(log n) for each job settled, promoted and claimed; 1000 promoted at the most
 -- INCLUDES: clock events order state finish logs
 local P, now = KEYS[1], now_ms(ARGV[1])
@@ -26,26 +25,41 @@ if ARGV[5] == '1' then
   local kept = redis.call('HGET', P .. 'calls', caller)
   local last, at, first, claimed, refused = string.match(kept or '', '^(%d+) (%d+) (%d+)|([^|]*)|([^|]*)$')
   if last == sequence then
-    local token = tonumber(first)
-    local reply = { now_text, token, '', 1, 0, 1, {}, at }
-    for id in string.gmatch(refused, '%S+') do table.insert(reply[7], id) end
+    local token, ids, records, lives, lost = tonumber(first), {}, {}, {}, {}
+    for id in string.gmatch(refused, '%S+') do lost[#lost + 1] = id end
     for id in string.gmatch(claimed, '%S+') do
-      -- What was lost meanwhile is left empty, so that the tokens of the others stay in step.
+      -- What was lost meanwhile is left out, and the tokens of the others stay in step.
       local held = string.match(redis.call('HGET', P .. 'leases', id) or '', '^(%d+) ') == score_text(token)
-      reply[#reply + 1] = id
-      reply[#reply + 1] = held and redis.call('HGETALL', P .. 'job:' .. id) or {}
+      ids[#ids + 1] = id
+      records[#ids] = held and redis.call('MGET', P .. 'job:' .. id)[1]
+      local life = held and life_of(P, id)
+      if life and #life > 0 then lives[#lives + 1], lives[#lives + 2] = #ids, life end
       token = token + 1
     end
-    return reply
+    return { now_text, tonumber(first), '', 1, 0, 1, lost, at, ids, records, lives }
   end
 end
 
+local function told_result(result)
+  if #result > 4096 then return '' end
+  return result == '' and 'null' or result
+end
+
+local function is_expired(life, now)
+  for at = 1, #life, 2 do
+    if life[at] == 'expires' then return (finite(life[at + 1]) or now + 1) <= now end
+  end
+  return false
+end
+
 local refused, outbox = {}, false
-local meta = redis.call('HMGET', P .. 'meta', 'paused', 'hold', 'token', 'done')
+local meta = redis.call('HMGET', P .. 'meta', 'paused', 'hold', 'token', 'done', 'lives', 'logged')
 local paused, hold, last_token, done = meta[1] == '1', tonumber(meta[2] or 0), tonumber(meta[3] or 0), meta[4]
 -- Most queues have none of these at most times, so one question stands for four.
 local unusual = redis.call('EXISTS', P .. 'cancelling', P .. 'retention', P .. 'expiring', P .. 'delayed') > 0
 local done_before = done
+traits.lives, traits.logged = meta[5] and true, meta[6] and true
+if not unusual then traits.timed = false end
 
 if completions + others > 0 then
   local ids, places = {}, {}
@@ -88,22 +102,28 @@ if completions + others > 0 then
     local first = 1
     if keep_count == 0 then first = #completed + 1 end
     if keep_count > 0 then first = math.max(1, #completed - keep_count + 1) end
-    local drop, scored = {}, {}
+    local told_ids, told_results, drop, endings, scored = {}, {}, {}, {}, {}
     for n, i in ipairs(completed) do
       local id, result = ids[i], ARGV[12 + 3 * i]
-      if #result > 4096 then tell('completed', id) else tell('completed', id, result == '' and 'null' or result) end
+      told_ids[n] = id
+      told_results[n] = told_result(result)
       if n < first then
         drop[n] = id
       else
         done = next_score(done, now)
-        scored[#scored + 1] = done
-        scored[#scored + 1] = id
-        complete(P, id, now, started[id], result, keep_age)
+        local place = 2 * (n - first)
+        scored[place + 1], scored[place + 2] = done, id
+        endings[place + 1], endings[place + 2] = P .. 'end:' .. id, ending(started[id], now_text, result)
+        if keep_age > 0 then on_timetable(P, 'retention', now + keep_age, id) end
       end
     end
+    tell_each('completed', told_ids, told_results)
     forget(P, drop)
-    add_many(P .. 'completed', scored)
-    if #scored > 0 and keep_count > 0 then trim(P, 'completed', keep_count) end
+    if #scored > 0 then
+      redis.call('MSET', unpack(endings))
+      redis.call('ZADD', P .. 'completed', unpack(scored))
+      if keep_count > 0 then trim(P, 'completed', keep_count) end
+    end
 
     local front = {}
     for i = completions + 1, completions + others do
@@ -119,14 +139,14 @@ if completions + others > 0 then
         if wished[id] and (kind == 'r' or kind == 'l') then kind, a, b, c = 'x', wished[id], '-1', '0' end
 
         if kind == 'c' then
-          if #a > 4096 then tell('completed', id) else tell('completed', id, a == '' and 'null' or a) end
+          tell('completed', id, told_result(a))
           done = next_score(done, now)
-          complete(P, id, now, started[id], a, tonumber(c))
+          redis.call('SET', P .. 'end:' .. id, ending(started[id], now_text, a))
+          if tonumber(c) > 0 then on_timetable(P, 'retention', now + tonumber(c), id) end
           keep(P, 'completed', id, done, tonumber(b))
         elseif kind == 'r' then
-          local key = P .. 'job:' .. id
-          count_up(key, 'failures')
-          put(key, 'error', a)
+          count_up(P, id, 'failures')
+          put(P, id, 'error', a)
           watch_expiry(P, id)
           local delay = tonumber(b)
           if delay > 0 then
@@ -174,40 +194,39 @@ if due and due <= now then
 end
 
 hold = hold > now and hold or nil
-local reply = { now_text, 0, '', 0, paused and 1 or 0, 0, refused, now_text }
-local claimed = {}
+local reply = { now_text, 0, '', 0, paused and 1 or 0, 0, refused, now_text, {}, {}, {} }
+local claimed, records, lives = reply[9], reply[10], reply[11]
 if claim > 0 and not paused and not hold then
-  local deadlines, leases = {}, {}
   while #claimed < claim do
-    local popped = redis.call('ZPOPMIN', P .. 'waiting', claim - #claimed)
+    local popped = take_first(P .. 'waiting', claim - #claimed)
     if #popped == 0 then break end
-    for i = 1, #popped, 2 do
-      local id = popped[i]
-      local hash = redis.pcall('HGETALL', P .. 'job:' .. id)
-      local expires
-      if #hash > 2 then
-        for f = 1, #hash, 2 do if hash[f] == 'expires' then expires = tonumber(hash[f + 1]) end end
-      end
-      if expires and expires <= now then
+    local found = redis.call('MGET', unpack(keys_of(P .. 'job:', popped)))
+    local lively = traits.lives and redis.call('EXISTS', unpack(keys_of(P .. 'life:', popped))) > 0
+    for i, id in ipairs(popped) do
+      local life = lively and life_of(P, id)
+      if life and is_expired(life, now) then
         if fail_expired(P, id, now, dead_letter) then outbox = true end
-      elseif hash.err then
-        if fail_unreadable(P, id, now, dead_letter) then outbox = true end
-      elseif #hash > 0 then
+      elseif found[i] then
         claimed[#claimed + 1] = id
-        reply[#reply + 1] = id
-        reply[#reply + 1] = #hash == 2 and hash[1] == 'job' and hash[2] or hash
+        records[#claimed] = found[i]
+        if life and #life > 0 then lives[#lives + 1], lives[#lives + 2] = #claimed, life end
+      elseif redis.call('EXISTS', P .. 'job:' .. id) == 1 then
+        if fail_unreadable(P, id, now, dead_letter) then outbox = true end
+      else
+        forget(P, { id })
       end
     end
   end
   if #claimed > 0 then
-    local first, deadline, tail = last_token + 1, now + lease_ms, ' ' .. now_text .. ' ' .. worker
+    local deadlines, leases = {}, {}
+    local first, deadline, tail = last_token + 1, score_text(now + lease_ms), ' ' .. now_text .. ' ' .. worker
     reply[2] = first
     last_token = last_token + #claimed
     for i = 1, #claimed do
       deadlines[2 * i - 1] = deadline
       deadlines[2 * i] = claimed[i]
       leases[2 * i - 1] = claimed[i]
-      leases[2 * i] = score_text(first + i - 1) .. tail
+      leases[2 * i] = (first + i - 1) .. tail
     end
     tell_many('started', '', claimed)
     redis.call('ZADD', P .. 'active', unpack(deadlines))

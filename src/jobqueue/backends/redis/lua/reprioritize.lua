@@ -8,11 +8,9 @@ local P, now, id, priority = KEYS[1], now_ms(ARGV[1]), ARGV[2], tonumber(ARGV[4]
 local state = state_of(P, id)
 if not state then return { 'missing' } end
 if state == 'completed' or state == 'failed' or state == 'cancelled' then return { 'refused', state } end
-if priority == 3 then
-  redis.pcall('HDEL', P .. 'job:' .. id, 'priority')
-else
-  put(P .. 'job:' .. id, 'priority', ARGV[4])
-end
+local job = redis.pcall('GET', P .. 'job:' .. id)
+local created, rest = string.match(type(job) == 'string' and job or '', '^(%d+ )%d+( .*)$')
+if created then redis.call('SET', P .. 'job:' .. id, created .. ARGV[4] .. rest) end
 if state == 'waiting' then append_waiting(P, { id }, { priority }) end
 tell('reprioritized', id, ARGV[4])
 publish(P, now)

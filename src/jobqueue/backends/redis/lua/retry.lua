@@ -1,6 +1,6 @@
 -- failed, cancelled, completed -> waiting: by hand, with fresh attempts and stalls, at the end of its priority.
 -- KEYS: queue prefix
--- ARGV: now, id, repeated, has data, data, finished ms ('' any)
+-- ARGV: now, id, repeated, has data, data, finished ms ('' any; else it must have failed or been cancelled then)
 -- RETURNS: state afterwards; or 'missing'; or 'refused', state
 -- COST: O(log n)
 -- INCLUDES: clock events order state revive
@@ -9,8 +9,12 @@ local state = state_of(P, id)
 if not state then return { 'missing' } end
 if state == 'waiting' and ARGV[3] == '1' then return { state } end
 if state ~= 'failed' and state ~= 'cancelled' and state ~= 'completed' then return { 'refused', state } end
-if ARGV[6] ~= '' and redis.pcall('HGET', P .. 'job:' .. id, 'finished') ~= ARGV[6] then return { 'refused', state } end
-if ARGV[4] == '1' then put(P .. 'job:' .. id, 'data', ARGV[5]) end
+if ARGV[6] ~= '' and from_life(P, id, 'finished') ~= ARGV[6] then return { 'refused', state } end
+if ARGV[4] == '1' then
+  local job = redis.pcall('GET', P .. 'job:' .. id)
+  local head = string.match(type(job) == 'string' and job or '', '^[^\n]*\n[^\n]*\n')
+  if head then redis.call('SET', P .. 'job:' .. id, head .. ARGV[5]) end
+end
 revive(P, state, { id })
 publish(P, now)
 return { 'waiting' }

@@ -32,12 +32,11 @@ if #lapsed > 0 then
   end
   table.sort(order, function(one, other) return one.token < other.token end)
   for _, lease in ipairs(order) do
-    local key = P .. 'job:' .. lease.id
     if lease.wish then
       cancelled(P, lease.id, now, lease.since, lease.wish, -1, 0)
       stopped[#stopped + 1] = lease.id
     else
-      local stalls = count_up(key, 'stalls')
+      local stalls = count_up(P, lease.id, 'stalls')
       if stalls >= max_stalls then
         local message = 'its worker was lost ' .. stalls .. ' times'
         local error_json = '{"type":"WorkerLost","message":"' .. message .. '"}'

@@ -1,5 +1,6 @@
 -- Events are gathered while a script runs and written as one stream entry: one command however many jobs it touched.
--- An entry holds lines, each "type id detail", or "*type detail id id ..." for many that differ in nothing but the id.
+-- An entry holds lines: "type id detail"; "*type detail id id ..." for many that differ in nothing but the id; and
+-- "+type id id ...<tab>detail<tab>detail ..." for many that are of one type.
 -- The cap keeps about 10 000 events, not entries.
 local told, told_lines, told_events = {}, 0, 0
 
@@ -12,6 +13,12 @@ local function tell_many(kind, detail, ids)
   if #ids == 0 then return end
   told_lines, told_events = told_lines + 1, told_events + #ids
   told[told_lines] = '*' .. kind .. ' ' .. detail .. ' ' .. table.concat(ids, ' ')
+end
+
+local function tell_each(kind, ids, details)
+  if #ids == 0 then return end
+  told_lines, told_events = told_lines + 1, told_events + #ids
+  told[told_lines] = '+' .. kind .. ' ' .. table.concat(ids, ' ') .. '\t' .. table.concat(details, '\t')
 end
 
 local function one_line(text)

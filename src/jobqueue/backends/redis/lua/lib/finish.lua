@@ -13,16 +13,14 @@ end
 local function trim(P, state, count)
   local excess = redis.call('ZCARD', P .. state) - count
   while excess > 0 do
-    local popped = redis.call('ZPOPMIN', P .. state, math.min(excess, 1000))
-    local ids = {}
-    for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end
+    local ids = take_first(P .. state, math.min(excess, 1000))
     if #ids == 0 then return end
     forget(P, ids)
     excess = excess - #ids
   end
 end
 
--- The job's hash has been brought up to date; count -1 keeps all, 0 only this one goes.
+-- What became of the job has been written down; count -1 keeps all, 0 only this one goes.
 local function keep(P, state, id, score, count)
   if count == 0 then
     forget(P, { id })
@@ -34,29 +32,29 @@ end
 
 -- Age 0 is for ever.
 local function retain(P, state, id, now, count, age)
-  if age > 0 then redis.call('ZADD', P .. 'retention', now + age, id) end
+  if age > 0 then on_timetable(P, 'retention', now + age, id) end
   keep(P, state, id, finished_score(P, state, now), count)
 end
 
-local function complete(P, id, now, started, result, age)
-  local key, now_text = P .. 'job:' .. id, score_text(now)
-  if result == '' then
-    put(key, 'started', started, 'finished', now_text)
-  else
-    put(key, 'started', started, 'finished', now_text, 'result', result)
-  end
-  if age > 0 then redis.call('ZADD', P .. 'retention', now + age, id) end
+-- How a completed job ended: "started finished", and its result on the next line.
+local function ending(started, now_text, result)
+  return started .. ' ' .. now_text .. '\n' .. result
 end
 
--- What a letter tells; named, because a record may hold thousands of fields, and some called "to" or "id".
-local TOLD_IN_LETTER = { 'job', 'data', 'priority', 'failures', 'stalls', 'started', 'error' }
+-- What a letter tells of a life; named, because somebody may have written thousands of fields there.
+local TOLD_IN_LETTER = { 'failures', 'stalls', 'started', 'error' }
 
 -- The letter is built where it is delivered; here its facts are put down in the same step that fails the job.
 local function leave_letter(P, id, now, queue)
   -- A letter into the queue itself would be a job that fails into its own queue for ever.
   if queue == '' or P:find('{' .. queue .. '}:', 1, true) then return false end
   local entry = { 'XADD', P .. 'outbox', '*', 'to', queue, 'id', id, 'finished', score_text(now) }
-  local values = redis.call('HMGET', P .. 'job:' .. id, unpack(TOLD_IN_LETTER))
+  local job = redis.pcall('GET', P .. 'job:' .. id)
+  if type(job) == 'string' then
+    entry[#entry + 1] = 'job'
+    entry[#entry + 1] = job
+  end
+  local values = redis.call('HMGET', P .. 'life:' .. id, unpack(TOLD_IN_LETTER))
   for i, name in ipairs(TOLD_IN_LETTER) do
     if values[i] then
       entry[#entry + 1] = name
@@ -68,12 +66,11 @@ local function leave_letter(P, id, now, queue)
 end
 
 local function fail(P, id, now, started, error_json, error_type, spent, count, age, dead_letter)
-  local key = P .. 'job:' .. id
-  if spent then count_up(key, 'failures') end
-  put(key, 'error', error_json)
-  if started then redis.call('HSET', key, 'started', started) end
+  if spent then count_up(P, id, 'failures') end
+  put(P, id, 'error', error_json)
+  if started then put(P, id, 'started', started) end
   local outbox = leave_letter(P, id, now, dead_letter)
-  redis.call('HSET', key, 'finished', score_text(now))
+  put(P, id, 'finished', score_text(now))
   retain(P, 'failed', id, now, count, age)
   tell('failed', id, error_type)
   return outbox
@@ -94,9 +91,8 @@ local function fail_unreadable(P, id, now, dead_letter)
 end
 
 local function cancelled(P, id, now, started, reason, count, age)
-  local key = P .. 'job:' .. id
-  put(key, 'finished', score_text(now), 'reason', reason)
-  if started then redis.call('HSET', key, 'started', started) end
+  put(P, id, 'finished', score_text(now), 'reason', reason)
+  if started then put(P, id, 'started', started) end
   retain(P, 'cancelled', id, now, count, age)
   tell('cancelled', id, one_line(reason))
 end

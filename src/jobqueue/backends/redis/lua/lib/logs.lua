@@ -9,5 +9,5 @@ local function append_logs(P, id, lines)
     redis.call('RPUSH', key, unpack(lines))
   end
   redis.call('LTRIM', key, -1000, -1)
-  redis.call('HSET', P .. 'meta', 'logged', 1)
+  mark(P, 'logged')
 end

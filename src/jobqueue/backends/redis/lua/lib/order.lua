@@ -31,13 +31,23 @@ local function take_head(P, count)
   return redis.call('HINCRBY', P .. 'meta', 'head', -count)
 end
 
+-- From the head of the job's record.
 local function priority_of(P, id)
-  local priority = finite(redis.pcall('HGET', P .. 'job:' .. id, 'priority'))
+  local head = redis.pcall('GETRANGE', P .. 'job:' .. id, 0, 31)
+  local priority = type(head) == 'string' and finite(string.match(head, '^%d+ (%d+) '))
   return priority and priority >= 0 and priority <= 2097151 and math.floor(priority) or 3
 end
 
 local function add_many(key, scored)
   if #scored > 0 then redis.call('ZADD', key, unpack(scored)) end
+end
+
+-- Takes the first of a set out of it. ZPOPMIN gives their scores too, which nobody wants and which cost more than the rest.
+local function take_first(key, count)
+  if count == 1 then return { redis.call('ZPOPMIN', key)[1] } end
+  local members = redis.call('ZRANGE', key, 0, count - 1)
+  if #members > 0 then redis.call('ZREMRANGEBYRANK', key, 0, #members - 1) end
+  return members
 end
 
 -- Numbers above 2^31 must not be printed in exponent form.

@@ -4,10 +4,11 @@ local function revive(P, state, ids)
   redis.call('ZREM', P .. state, unpack(ids))
   redis.call('ZREM', P .. 'retention', unpack(ids))
   redis.call('ZREM', P .. 'expiring', unpack(ids))
+  redis.call('DEL', unpack(keys_of(P .. 'end:', ids)))
   local priorities = {}
   for i, id in ipairs(ids) do
-    redis.pcall('HDEL', P .. 'job:' .. id,
-      'failures', 'stalls', 'error', 'result', 'started', 'finished', 'progress', 'reason', 'expires')
+    redis.pcall('HDEL', P .. 'life:' .. id,
+      'failures', 'stalls', 'error', 'started', 'finished', 'progress', 'reason', 'expires')
     priorities[i] = priority_of(P, id)
     tell('retried', id)
   end

@@ -9,29 +9,69 @@ local function state_of(P, id)
   return nil
 end
 
--- Writes fields of a record; a key that somebody made into something else becomes a record again.
-local function put(key, ...)
+-- What any job of this queue has ever had, so that others need not look for it: asked once a script at the most.
+-- lives: more to tell than its record (see put); logged: log lines; timed: a timetable may know it.
+local traits = {}
+local function has(P, trait)
+  if traits[trait] == nil then
+    if trait == 'timed' then
+      traits.timed = redis.call('EXISTS', P .. 'retention', P .. 'expiring') > 0
+    else
+      local found = redis.call('HMGET', P .. 'meta', 'lives', 'logged')
+      traits.lives, traits.logged = found[1] and true, found[2] and true
+    end
+  end
+  return traits[trait]
+end
+
+local function mark(P, trait)
+  if not has(P, trait) then
+    redis.call('HSET', P .. 'meta', trait, 1)
+    traits[trait] = true
+  end
+end
+
+local function on_timetable(P, timetable, at, id)
+  redis.call('ZADD', P .. timetable, at, id)
+  traits.timed = true
+end
+
+-- Writes down what has become of a job; a key that somebody made into something else becomes a hash again.
+local function put(P, id, ...)
+  local key = P .. 'life:' .. id
   local reply = redis.pcall('HSET', key, ...)
   if type(reply) == 'table' and reply.err then
     if string.find(reply.err, 'WRONGTYPE', 1, true) then redis.call('DEL', key) end
     redis.call('HSET', key, ...)
   end
+  mark(P, 'lives')
 end
 
--- One more of what a record counts; what is no count begins anew.
-local function count_up(key, field)
-  local count = redis.pcall('HINCRBY', key, field, 1)
+local function life_of(P, id)
+  if not has(P, 'lives') then return {} end
+  local life = redis.pcall('HGETALL', P .. 'life:' .. id)
+  return life.err and {} or life
+end
+
+local function from_life(P, id, field)
+  return has(P, 'lives') and redis.pcall('HGET', P .. 'life:' .. id, field) or nil
+end
+
+-- One more of what a life counts; what is no count begins anew.
+local function count_up(P, id, field)
+  local count = redis.pcall('HINCRBY', P .. 'life:' .. id, field, 1)
   if type(count) ~= 'number' or count < 1 or count > 2147483647 then
-    put(key, field, 1)
+    put(P, id, field, 1)
     count = 1
   end
+  mark(P, 'lives')
   return count
 end
 
 -- When a job was made, from the head of its record.
 local function created_of(P, id)
-  local job = redis.pcall('HGET', P .. 'job:' .. id, 'job')
-  return type(job) == 'string' and finite(string.match(job, "^%d+")) or nil
+  local head = redis.pcall('GETRANGE', P .. 'job:' .. id, 0, 31)
+  return type(head) == 'string' and finite(string.match(head, '^(%d+) ')) or nil
 end
 
 local function keys_of(prefix, ids)
@@ -44,26 +84,28 @@ end
 local function forget(P, ids)
   if #ids == 0 then return end
   redis.call('DEL', unpack(keys_of(P .. 'job:', ids)))
-  if redis.call('HGET', P .. 'meta', 'logged') then redis.call('DEL', unpack(keys_of(P .. 'log:', ids))) end
-  if redis.call('EXISTS', P .. 'retention', P .. 'expiring') > 0 then
+  redis.call('DEL', unpack(keys_of(P .. 'end:', ids)))
+  if has(P, 'lives') then redis.call('DEL', unpack(keys_of(P .. 'life:', ids))) end
+  if has(P, 'logged') then redis.call('DEL', unpack(keys_of(P .. 'log:', ids))) end
+  if has(P, 'timed') then
     redis.call('ZREM', P .. 'retention', unpack(ids))
     redis.call('ZREM', P .. 'expiring', unpack(ids))
   end
 end
 
--- A job as replies carry it: id, state, score, lease, cancel reason, then the hash flat.
+-- A job as replies carry it: id, state, score, lease, cancel reason, record, end, life.
 local function picture(P, id, state, score)
   local lease, cancel = false, false
   if state == 'active' then
     lease = redis.call('HGET', P .. 'leases', id)
     cancel = redis.call('HGET', P .. 'cancelling', id)
   end
-  local hash = redis.pcall('HGETALL', P .. 'job:' .. id)
-  return { id, state, score_text(score), lease, cancel, hash.err and {} or hash }
+  local stored = redis.call('MGET', P .. 'job:' .. id, P .. 'end:' .. id)
+  return { id, state, score_text(score), lease, cancel, stored[1], stored[2], life_of(P, id) }
 end
 
 -- A job that is unstarted again can expire again.
 local function watch_expiry(P, id)
-  local expires = finite(redis.pcall('HGET', P .. 'job:' .. id, 'expires'))
-  if expires then redis.call('ZADD', P .. 'expiring', score_text(expires), id) end
+  local expires = finite(from_life(P, id, 'expires'))
+  if expires then on_timetable(P, 'expiring', score_text(expires), id) end
 end
