@@ -11,18 +11,26 @@ from jobqueue.errors import BackendError
 class Coalescer:
     """Gathers the enqueues of one queue.
 
-    The first enqueue of a tick schedules the call, those that follow in the same tick join it. A caller that is
-    cancelled leaves without harm to the others: its job may have been written, as with any call that is cut
-    off.
+    Whoever comes alone goes at once, in a call of its own. While it is away, the first enqueue of a tick schedules a
+    call, and those that follow in the same tick join it. A caller that is cancelled leaves without harm to the
+    others: its job may have been written, as with any call that is cut off.
     """
 
     def __init__(self, queue: str) -> None:
         self._queue = queue
         self._gathered: list[tuple[NewRecord, asyncio.Future[Enqueued]]] = []
         self._under_way: set[asyncio.Task[None]] = set()
+        self._someone_alone = False
 
     async def enqueue(self, backend: Backend, job: NewRecord) -> Enqueued:
         """Write one job, together with whatever else is enqueued in this tick. Raises BackendError."""
+        if not self._someone_alone and not self._gathered:
+            self._someone_alone = True
+            try:
+                (enqueued,) = await backend.enqueue(self._queue, [job])
+            finally:
+                self._someone_alone = False
+            return enqueued
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Enqueued] = loop.create_future()
         self._gathered.append((job, answer))

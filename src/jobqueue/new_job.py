@@ -54,7 +54,7 @@ class EnqueueOptions(TypedDict, total=False):
     keep: Keep | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NewJob:
     """One job for ``enqueue_many``: its type, its data, and the options that ``enqueue`` takes.
 
@@ -77,6 +77,8 @@ class NewJob:
 
 def new_job(type: str | JobType[Any, Any], data: Any, options: EnqueueOptions) -> NewJob:  # noqa: A002
     """A NewJob of what somebody passed to ``enqueue``. Raises UnknownOption."""
+    if not options:
+        return NewJob(type, data)
     unknown = sorted(set(options) - set(EnqueueOptions.__annotations__))
     if unknown:
         raise UnknownOption(
@@ -85,7 +87,7 @@ def new_job(type: str | JobType[Any, Any], data: Any, options: EnqueueOptions) -
     return NewJob(type, data, **options)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CheckedJob:
     """A job that may be written: the record, and how its data and result are read back."""
 

@@ -81,8 +81,10 @@ from jobqueue.model.events import Event
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
 
+# What is made for every job is not frozen: setting the fields of a frozen dataclass costs three times as much.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class NewRecord:
     """A job to be written. Already validated: a backend checks nothing but whether the id is taken.
 
@@ -100,7 +102,7 @@ class NewRecord:
     lifo: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Enqueued:
     """What became of one :class:`NewRecord`: the job as it stands, and whether this call made it."""
 
@@ -108,7 +110,7 @@ class Enqueued:
     created: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
     """An outcome handed in under a token, with the log lines (JSON) of the attempt that were not yet written."""
 

@@ -26,7 +26,7 @@ class Retention:
 KEEP_ALL = Retention()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Completed:
     """The processor returned; ``result`` is JSON, None for null."""
 

@@ -90,7 +90,8 @@ class Executor:
             policy = self._policy(JobOptions.decode(record.options), processor)
         attempt.max_attempts = policy.retry.attempts
         job_type = processor.job_type
-        job = Job[Any, Any](
+        # Not Job[Any, Any](...): the subscript costs more than the job.
+        job: Job[Any, Any] = Job(
             record, self._backend, payload=job_type.data, result_payload=job_type.result, attempt=attempt
         )
         CURRENT.set(attempt)
@@ -104,7 +105,7 @@ class Executor:
             _ = job.data
             result = await call(job)
             encoded = None if result is None else job_type.result.encode(result, what="result")
-            outcome = Completed(encoded, policy.keep.for_completed())
+            outcome = Completed(encoded, policy.completed)
         except InvalidData as error:
             outcome = refused(error, policy) if _about_data(error, job) else verdict(record, error, policy)
         except CancelledError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from jobqueue.errors import InvalidData, RateLimited, Snooze, Unrecoverable
 from jobqueue.model.options import DEFAULT_KEEP, JobOptions, Keep
-from jobqueue.model.outcome import Failed, Outcome, Released, RetryAt
+from jobqueue.model.outcome import Failed, Outcome, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord
 from jobqueue.model.retry import DEFAULT_RETRY, Retry
 from jobqueue.model.times import LONGEST_S
@@ -24,15 +24,19 @@ class Policy:
     retry: Retry
     timeout: float | None
     keep: Keep
+    completed: Retention
+    """``keep`` as it stands for a completed job."""
     dead_letter: str | None
 
     @classmethod
     def of(cls, options: JobOptions, dead_letter: str | None) -> Policy:
         """Options with the library's defaults beneath them."""
+        keep = options.keep or DEFAULT_KEEP
         return cls(
             retry=options.retry or DEFAULT_RETRY,
             timeout=options.timeout,
-            keep=options.keep or DEFAULT_KEEP,
+            keep=keep,
+            completed=keep.for_completed(),
             dead_letter=dead_letter,
         )
 

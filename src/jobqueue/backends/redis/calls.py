@@ -36,8 +36,11 @@ class Calls:
     async def run(self, name: str, prefix: str, *words: Word) -> Any:
         """Run a script once. After BackendUnavailable it may have taken effect."""
         self.check_open()
-        async with self._switchboard.line() as line:
+        line = await self._switchboard.take()
+        try:
             return await _evaluate(line, name, prefix, words)
+        finally:
+            self._switchboard.give_back(line)
 
     async def command(self, *words: Word) -> Any:
         """Send one plain command once."""

@@ -110,20 +110,23 @@ class Switchboard:
         self._free = asyncio.Semaphore(lines)
         self._all: set[Line] = set()
 
-    @asynccontextmanager
-    async def line(self) -> AsyncGenerator[Line]:
-        """A line for one ordinary call; waits while all are in use."""
-        async with self._free:
-            line = self._idle.pop() if self._idle else self._new()
-            try:
-                yield line
-            finally:
-                self._idle.append(line)
+    async def take(self) -> Line:
+        """A line for one ordinary call, to be given back; waits while all are in use."""
+        await self._free.acquire()
+        return self._idle.pop() if self._idle else self._new()
+
+    def give_back(self, line: Line) -> None:
+        """The call is over, however it went."""
+        self._idle.append(line)
+        self._free.release()
 
     async def call(self, *words: Any) -> Any:
         """One ordinary call on any line."""
-        async with self.line() as line:
+        line = await self.take()
+        try:
             return await line.call(*words)
+        finally:
+            self.give_back(line)
 
     @asynccontextmanager
     async def own_line(self) -> AsyncGenerator[Line]:
