@@ -25,7 +25,7 @@ class Order(BaseModel):
     at: datetime
     to: list[Address]
     prices: dict[str, float]
-    note: str = "–"
+    note: str = "-"
 
 
 class Secretive(BaseModel):
