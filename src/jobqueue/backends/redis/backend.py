@@ -114,7 +114,10 @@ class RedisBackend:
         await self._announce(queue)
         words = [word for job in jobs for word in codec.job_words(job)]
         distinct = int(len({job.id for job in jobs}) == len(jobs))
-        reply = await self._calls.write("enqueue", self._prefix(queue), (self._now(),), distinct, len(jobs), *words)
+        plain = int(not any(words[2::4]))
+        reply = await self._calls.write(
+            "enqueue", self._prefix(queue), (self._now(),), distinct, plain, len(jobs), *words
+        )
         now_ms, letters, pictures = int(reply[0]), codec.text(reply[1]), iter(reply[2:])
         return [
             Enqueued(codec.record_of_picture(queue, next(pictures)), created=False)

@@ -1,8 +1,7 @@
 """The Lua scripts: found beside this file, headed by what they promise, and refused if the head is missing.
 
 A script's head is its documentation and its declaration: ``KEYS``, ``ARGV``, ``RETURNS``, ``COST`` and
-``INCLUDES`` (parts from ``lua/lib`` that are put before its body, in that order). Comments are stripped from
-what is sent to the server.
+``INCLUDES`` (parts from ``lua/lib`` whose functions it uses; ``composing`` says how they come into it).
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from jobqueue.backends.redis.composing import composed
 from jobqueue.errors import ConfigurationError
 
 _HEAD = ("KEYS", "ARGV", "RETURNS", "COST")
@@ -36,7 +36,7 @@ def script(name: str) -> Script:
     text = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
     head = _head(name, text)
     parts = [(_FOLDER / "lib" / f"{part}.lua").read_text(encoding="utf-8") for part in head.get("INCLUDES", "").split()]
-    source = "\n".join(_bare(part) for part in (*parts, text))
+    source = composed(text, parts)
     return Script(
         name=name,
         purpose=head["purpose"],
@@ -71,8 +71,3 @@ def _head(name: str, text: str) -> dict[str, str]:
     if missing or not fields["purpose"]:
         raise ConfigurationError(f"the script {name}.lua lacks {', '.join(missing) or 'a purpose'} in its head")
     return fields
-
-
-def _bare(text: str) -> str:
-    lines = (line for line in text.splitlines() if not line.lstrip().startswith("--"))
-    return "\n".join(line for line in lines if line.strip())

@@ -22,6 +22,7 @@ local now_text = score_text(now)
 
 -- A repeat of what went through gets the same leases and the same refusals, and does nothing twice.
 if ARGV[5] == '1' then
+  -- RARELY
   local kept = redis.call('HGET', P .. 'calls', caller)
   local last, at, first, claimed, refused = string.match(kept or '', '^(%d+) (%d+) (%d+)|([^|]*)|([^|]*)$')
   if last == sequence then
@@ -38,18 +39,19 @@ if ARGV[5] == '1' then
     end
     return { now_text, tonumber(first), '', 1, 0, 1, lost, at, ids, records, lives }
   end
+  -- END RARELY
+end
+
+local function all_there(values)
+  for i = 1, #values do
+    if not values[i] then return false end
+  end
+  return true
 end
 
 local function told_result(result)
   if #result > 4096 then return '' end
   return result == '' and 'null' or result
-end
-
-local function is_expired(life, now)
-  for at = 1, #life, 2 do
-    if life[at] == 'expires' then return (finite(life[at + 1]) or now + 1) <= now end
-  end
-  return false
 end
 
 local refused, outbox = {}, false
@@ -125,72 +127,81 @@ if completions + others > 0 then
       if keep_count > 0 then trim(P, 'completed', keep_count) end
     end
 
-    local front = {}
-    for i = completions + 1, completions + others do
-      local place, id = places[i], ids[i]
-      if place then
-        local kind, a, b, c = ARGV[place + 2], ARGV[place + 3], ARGV[place + 4], ARGV[place + 5]
-        local lines = tonumber(ARGV[place + 8])
-        if lines > 0 then
-          local texts = {}
-          for l = 1, lines do texts[l] = ARGV[place + 8 + l] end
-          append_logs(P, id, texts)
-        end
-        if wished[id] and (kind == 'r' or kind == 'l') then kind, a, b, c = 'x', wished[id], '-1', '0' end
+    if others > 0 then
+      -- RARELY
+      local front = {}
+      for i = completions + 1, completions + others do
+        local place, id = places[i], ids[i]
+        if place then
+          local kind, a, b, c = ARGV[place + 2], ARGV[place + 3], ARGV[place + 4], ARGV[place + 5]
+          local lines = tonumber(ARGV[place + 8])
+          if lines > 0 then
+            local texts = {}
+            for l = 1, lines do texts[l] = ARGV[place + 8 + l] end
+            append_logs(P, id, texts)
+          end
+          if wished[id] and (kind == 'r' or kind == 'l') then kind, a, b, c = 'x', wished[id], '-1', '0' end
 
-        if kind == 'c' then
-          tell('completed', id, told_result(a))
-          done = next_score(done, now)
-          redis.call('SET', P .. 'end:' .. id, ending(started[id], now_text, a))
-          if tonumber(c) > 0 then on_timetable(P, 'retention', now + tonumber(c), id) end
-          keep(P, 'completed', id, done, tonumber(b))
-        elseif kind == 'r' then
-          count_up(P, id, 'failures')
-          put(P, id, 'error', a)
-          watch_expiry(P, id)
-          local delay = tonumber(b)
-          if delay > 0 then
-            add_delayed(P, id, now + delay)
-            unusual = true
+          if kind == 'c' then
+            tell('completed', id, told_result(a))
+            done = next_score(done, now)
+            redis.call('SET', P .. 'end:' .. id, ending(started[id], now_text, a))
+            if tonumber(c) > 0 then on_timetable(P, 'retention', now + tonumber(c), id) end
+            keep(P, 'completed', id, done, tonumber(b))
+          elseif kind == 'r' then
+            count_up(P, id, 'failures')
+            put(P, id, 'error', a)
+            watch_expiry(P, id)
+            local delay = tonumber(b)
+            if delay > 0 then
+              add_delayed(P, id, now + delay)
+              unusual = true
+            else
+              append_waiting(P, { id }, { priority_of(P, id) })
+            end
+            tell('retrying', id, b)
+          elseif kind == 'f' or kind == 'F' then
+            if fail(P, id, now, started[id], a, ARGV[place + 6], kind == 'f', tonumber(b), tonumber(c), ARGV[place + 7]) then
+              outbox = true
+            end
+          elseif kind == 'l' then
+            watch_expiry(P, id)
+            if tonumber(b) > 0 then
+              add_delayed(P, id, now + tonumber(b))
+              unusual = true
+            else
+              front[#front + 1] = id
+            end
+            if now + tonumber(c) > math.max(now, hold) then
+              hold = now + tonumber(c)
+              redis.call('HSET', P .. 'meta', 'hold', score_text(hold))
+            end
+            tell('released', id, one_line(a))
           else
-            append_waiting(P, { id }, { priority_of(P, id) })
+            cancelled(P, id, now, started[id], a, tonumber(b), tonumber(c))
           end
-          tell('retrying', id, b)
-        elseif kind == 'f' or kind == 'F' then
-          if fail(P, id, now, started[id], a, ARGV[place + 6], kind == 'f', tonumber(b), tonumber(c), ARGV[place + 7]) then
-            outbox = true
-          end
-        elseif kind == 'l' then
-          watch_expiry(P, id)
-          if tonumber(b) > 0 then
-            add_delayed(P, id, now + tonumber(b))
-            unusual = true
-          else
-            front[#front + 1] = id
-          end
-          if now + tonumber(c) > math.max(now, hold) then
-            hold = now + tonumber(c)
-            redis.call('HSET', P .. 'meta', 'hold', score_text(hold))
-          end
-          tell('released', id, one_line(a))
-        else
-          cancelled(P, id, now, started[id], a, tonumber(b), tonumber(c))
         end
       end
+      prepend_waiting(P, front)
+      -- END RARELY
     end
-    prepend_waiting(P, front)
   end
 end
 
 -- What is due joins the end of the line.
-local due = unusual and first_due(P) or nil
-if due and due <= now then
-  local ids = redis.call('ZRANGE', P .. 'delayed', '-inf', score_text(now * DUE + DUE - 1), 'BYSCORE', 'LIMIT', 0, 1000)
-  redis.call('ZREMRANGEBYRANK', P .. 'delayed', 0, #ids - 1)
-  local priorities = {}
-  for i = 1, #ids do priorities[i] = priority_of(P, ids[i]) end
-  append_waiting(P, ids, priorities)
+local due
+if unusual then
+  -- RARELY
   due = first_due(P)
+  if due and due <= now then
+    local ids = redis.call('ZRANGE', P .. 'delayed', '-inf', score_text(now * DUE + DUE - 1), 'BYSCORE', 'LIMIT', 0, 1000)
+    redis.call('ZREMRANGEBYRANK', P .. 'delayed', 0, #ids - 1)
+    local priorities = {}
+    for i = 1, #ids do priorities[i] = priority_of(P, ids[i]) end
+    append_waiting(P, ids, priorities)
+    due = first_due(P)
+  end
+  -- END RARELY
 end
 
 hold = hold > now and hold or nil
@@ -202,19 +213,35 @@ if claim > 0 and not paused and not hold then
     if #popped == 0 then break end
     local found = redis.call('MGET', unpack(keys_of(P .. 'job:', popped)))
     local lively = traits.lives and redis.call('EXISTS', unpack(keys_of(P .. 'life:', popped))) > 0
-    for i, id in ipairs(popped) do
-      local life = lively and life_of(P, id)
-      if life and is_expired(life, now) then
-        if fail_expired(P, id, now, dead_letter) then outbox = true end
-      elseif found[i] then
+    if not lively and all_there(found) then
+      for i, id in ipairs(popped) do
         claimed[#claimed + 1] = id
         records[#claimed] = found[i]
-        if life and #life > 0 then lives[#lives + 1], lives[#lives + 2] = #claimed, life end
-      elseif redis.call('EXISTS', P .. 'job:' .. id) == 1 then
-        if fail_unreadable(P, id, now, dead_letter) then outbox = true end
-      else
-        forget(P, { id })
       end
+    else
+      -- RARELY
+      local function is_expired(life)
+        for at = 1, #life, 2 do
+          if life[at] == 'expires' then return (finite(life[at + 1]) or now + 1) <= now end
+        end
+        return false
+      end
+
+      for i, id in ipairs(popped) do
+        local life = lively and life_of(P, id) or {}
+        if is_expired(life) then
+          if fail_expired(P, id, now, dead_letter) then outbox = true end
+        elseif found[i] then
+          claimed[#claimed + 1] = id
+          records[#claimed] = found[i]
+          if #life > 0 then lives[#lives + 1], lives[#lives + 2] = #claimed, life end
+        elseif redis.call('EXISTS', P .. 'job:' .. id) == 1 then
+          if fail_unreadable(P, id, now, dead_letter) then outbox = true end
+        else
+          forget(P, { id })
+        end
+      end
+      -- END RARELY
     end
   end
   if #claimed > 0 then

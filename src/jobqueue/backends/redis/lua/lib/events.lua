@@ -15,6 +15,19 @@ local function tell_many(kind, detail, ids)
   told[told_lines] = '*' .. kind .. ' ' .. detail .. ' ' .. table.concat(ids, ' ')
 end
 
+-- Jobs one after the other, in runs that share a detail.
+local function tell_runs(kind, ids, details)
+  local run, detail = {}, nil
+  for i = 1, #ids do
+    if details[i] ~= detail then
+      if detail then tell_many(kind, detail, run) end
+      run, detail = {}, details[i]
+    end
+    run[#run + 1] = ids[i]
+  end
+  if detail then tell_many(kind, detail, run) end
+end
+
 local function tell_each(kind, ids, details)
   if #ids == 0 then return end
   told_lines, told_events = told_lines + 1, told_events + #ids

@@ -41,9 +41,6 @@ local function ending(started, now_text, result)
   return started .. ' ' .. now_text .. '\n' .. result
 end
 
--- What a letter tells of a life; named, because somebody may have written thousands of fields there.
-local TOLD_IN_LETTER = { 'failures', 'stalls', 'started', 'error' }
-
 -- The letter is built where it is delivered; here its facts are put down in the same step that fails the job.
 local function leave_letter(P, id, now, queue)
   -- A letter into the queue itself would be a job that fails into its own queue for ever.
@@ -54,8 +51,10 @@ local function leave_letter(P, id, now, queue)
     entry[#entry + 1] = 'job'
     entry[#entry + 1] = job
   end
-  local values = redis.call('HMGET', P .. 'life:' .. id, unpack(TOLD_IN_LETTER))
-  for i, name in ipairs(TOLD_IN_LETTER) do
+  -- By name, because somebody may have written thousands of fields there.
+  local names = { 'failures', 'stalls', 'started', 'error' }
+  local values = redis.call('HMGET', P .. 'life:' .. id, unpack(names))
+  for i, name in ipairs(names) do
     if values[i] then
       entry[#entry + 1] = name
       entry[#entry + 1] = values[i]

@@ -82,9 +82,11 @@ end
 
 -- An id may be used again once its job is forgotten, so no timetable may still know it.
 local function forget(P, ids)
-  if #ids == 0 then return end
-  redis.call('DEL', unpack(keys_of(P .. 'job:', ids)))
-  redis.call('DEL', unpack(keys_of(P .. 'end:', ids)))
+  local count = #ids
+  if count == 0 then return end
+  local keys = {}
+  for i = 1, count do keys[i], keys[count + i] = P .. 'job:' .. ids[i], P .. 'end:' .. ids[i] end
+  redis.call('DEL', unpack(keys))
   if has(P, 'lives') then redis.call('DEL', unpack(keys_of(P .. 'life:', ids))) end
   if has(P, 'logged') then redis.call('DEL', unpack(keys_of(P .. 'log:', ids))) end
   if has(P, 'timed') then
