@@ -39,6 +39,11 @@ class Records:
     """The most completed jobs that this contestant is set to keep; None when it keeps every one of the run."""
 
 
+def roomy(url: str) -> str:
+    """The URL with room for a connection a slot: a redis-py pool refuses the 101st, and that job is late or lost."""
+    return f"{url}?max_connections=2000"
+
+
 class Contestant(ABC):
     """An asyncio library. ``lacks`` maps an ability to the reason why it is not there; it becomes a footnote."""
 

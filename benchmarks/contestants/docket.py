@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from docket import Docket, Execution, Retry, Worker
 
 from benchmarks.contestants import handlers
-from benchmarks.contestants.contract import Contestant, Order, Records
+from benchmarks.contestants.contract import Contestant, Order, Records, roomy
 from benchmarks.resp import Server
 
 NAME = "bench"
@@ -52,11 +52,12 @@ class DocketContestant(Contestant):
         "minimum_check_interval": "5 ms (default 250 ms)",
         "scheduling_resolution": "50 ms (default 250 ms)",
         "execution_ttl": "15 min (default)",
+        "max_connections": "2000 (redis-py's default of 100 is too few for 100 slots)",
     }
     lacks: ClassVar[dict[str, str]] = {"priority": "docket has no priorities"}
 
     def _docket(self) -> Docket:
-        return Docket(name=NAME, url=self.url)
+        return Docket(name=NAME, url=roomy(self.url))
 
     async def open(self) -> None:
         self._producer = self._docket()

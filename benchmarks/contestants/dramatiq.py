@@ -20,7 +20,7 @@ from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
 from benchmarks.contestants import handlers
-from benchmarks.contestants.contract import Order, Records, ThreadedContestant
+from benchmarks.contestants.contract import Order, Records, ThreadedContestant, roomy
 from benchmarks.resp import Server
 
 
@@ -28,8 +28,8 @@ class Side:
     """A broker and its actors; the producer and the consumer have one each, as two processes would."""
 
     def __init__(self, url: str) -> None:
-        self.broker = RedisBroker(url=url)
-        self.results = RedisBackend(url=url, use_namespace_prefix_keys=True)
+        self.broker = RedisBroker(url=roomy(url))
+        self.results = RedisBackend(url=roomy(url), use_namespace_prefix_keys=True)
         self.broker.add_middleware(Results(backend=self.results, store_results=True))
 
         @actor(broker=self.broker, max_retries=3)

@@ -20,7 +20,7 @@ from huey.api import Result
 from huey.consumer import Consumer
 
 from benchmarks.contestants import handlers
-from benchmarks.contestants.contract import LEVELS, Order, Records, ThreadedContestant
+from benchmarks.contestants.contract import LEVELS, Order, Records, ThreadedContestant, roomy
 from benchmarks.resp import Server
 
 
@@ -28,7 +28,7 @@ class Side:
     """A huey and its tasks; the producer and the consumer have one each, as two processes would."""
 
     def __init__(self, url: str) -> None:
-        self.huey = PriorityRedisHuey("bench", url=url)
+        self.huey = PriorityRedisHuey("bench", url=roomy(url))
 
         @self.huey.task(name="noop", retries=3)
         def noop(ticket: dict[str, Any]) -> int:

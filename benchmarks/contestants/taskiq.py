@@ -22,7 +22,7 @@ from taskiq.serializers import ORJSONSerializer
 from taskiq_redis import ListRedisScheduleSource, RedisAsyncResultBackend, RedisStreamBroker
 
 from benchmarks.contestants import handlers
-from benchmarks.contestants.contract import Contestant, Order, Records
+from benchmarks.contestants.contract import Contestant, Order, Records, roomy
 from benchmarks.resp import Server
 
 
@@ -31,10 +31,10 @@ class Side:
 
     def __init__(self, url: str) -> None:
         results: RedisAsyncResultBackend[Any] = RedisAsyncResultBackend(
-            url, result_ex_time=3600, prefix_str="result", serializer=ORJSONSerializer()
+            roomy(url), result_ex_time=3600, prefix_str="result", serializer=ORJSONSerializer()
         )
         self.broker = (
-            RedisStreamBroker(url)
+            RedisStreamBroker(roomy(url))
             .with_result_backend(results)
             .with_serializer(ORJSONSerializer())
             .with_middlewares(SimpleRetryMiddleware())
@@ -57,7 +57,7 @@ class Side:
             return handlers.broken(ticket["number"])
 
         self.tasks: dict[str, Any] = {"noop": noop, "io": io, "flaky": flaky, "broken": broken}
-        self.schedule = ListRedisScheduleSource(url, prefix="schedule")
+        self.schedule = ListRedisScheduleSource(roomy(url), prefix="schedule")
 
 
 class Taskiq(Contestant):

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.contestants.handlers import BOARD
 
-PATIENCE = 60.0
+PATIENCE = 15.0
 """Seconds without any progress after which a run is given up."""
 
 _SHORTEST = 0.001

@@ -13,7 +13,7 @@ import IORedis from 'ioredis';
 const NAME = 'bench';
 const KEEP = 100;
 const LEVELS = 4;
-const PATIENCE = 60;
+const PATIENCE = 15;
 const SHORTEST = 0.001;
 const LONGEST = 0.25;
 const CAPACITY = 1 << 21;
