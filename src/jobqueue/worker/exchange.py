@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from dataclasses import replace
+from time import perf_counter
 
 from jobqueue.backends.protocol import MAX_BATCH, Exchange, Page, Settlement
 from jobqueue.errors import BackendError, BackendUnavailable
@@ -34,13 +35,14 @@ class Pump:
         """Exchange for ever."""
         lane = self._lane
         while True:
-            claim = min(self._share, lane.hungry, MAX_BATCH) if lane.look and lane.hungry > 0 else 0
+            hungry = lane.hungry if lane.look else 0
+            claim = min(self._share + lane.prefetch.ahead, hungry, MAX_BATCH) if hungry > 0 else 0
             if not (lane.finished or claim or lane.rearm):
                 await lane.rest()
                 continue
             lane.rearm = False
             settlements, lane.finished = lane.finished[:MAX_BATCH], lane.finished[MAX_BATCH:]
-            await self._exchange(settlements, max(0, claim))
+            await self._exchange(settlements, claim)
 
     async def _exchange(self, settlements: list[Settlement], claim: int) -> None:
         lane = self._lane
@@ -57,8 +59,10 @@ class Pump:
         page: Page | None = None
         repeated = False
         hints = lane.begin_exchange(claim)
+        began = perf_counter()
         try:
             page, repeated = await self._answer(request)
+            lane.prefetch.answered(perf_counter() - began)
             lane.settled(settlements, page.refused)
         finally:
             lane.end_exchange(claim, page, hints=hints, repeated=repeated)

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from time import perf_counter
 
 import anyio
 from anyio.abc import TaskGroup
@@ -26,6 +27,7 @@ from jobqueue.model.record import JobRecord
 from jobqueue.queue import Queue
 from jobqueue.running import Attempt
 from jobqueue.worker.executor import Executor
+from jobqueue.worker.prefetch import LONGEST_WAIT, Prefetch
 
 _BLOCK_SECONDS = 10.0
 _ORDER_SECONDS = 30.0
@@ -36,7 +38,15 @@ class Lane:
     """What one queue's slots, pumps and keepers share. All of it lives on the worker's loop."""
 
     def __init__(
-        self, queue: Queue, backend: Backend, executor: Executor, slots: int, worker_id: str, clock: Clock
+        self,
+        queue: Queue,
+        backend: Backend,
+        executor: Executor,
+        slots: int,
+        worker_id: str,
+        clock: Clock,
+        *,
+        prefetch: bool = True,
     ) -> None:
         self.queue = queue
         self.backend = backend
@@ -54,6 +64,7 @@ class Lane:
         """A marker was taken that this lane cannot answer: pass it on."""
         self.stopping = False
         self.outbox = asyncio.Event()
+        self.prefetch = Prefetch(slots, enabled=prefetch)
         self._executor = executor
         self._ready: deque[JobRecord] = deque()
         self._idle_slots: list[asyncio.Future[None]] = []
@@ -62,6 +73,7 @@ class Lane:
         self._hints = 0
         self._resting = asyncio.Event()
         self._timer: asyncio.Task[None] | asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self._onlookers: list[asyncio.Future[None]] = []
 
     def start(self, tasks: TaskGroup) -> None:
@@ -76,7 +88,9 @@ class Lane:
     @property
     def hungry(self) -> int:
         """How many more jobs this lane can take."""
-        return 0 if self.stopping else self.slots - len(self.running) - len(self._ready) - self.asked
+        if self.stopping:
+            return 0
+        return self.slots + self.prefetch.ahead - len(self.running) - len(self._ready) - self.asked
 
     @property
     def busy(self) -> int:
@@ -123,6 +137,7 @@ class Lane:
             self._ready.append(record)
         for _ in page.leases:
             if not self._start_slot():
+                self._wait_patiently()
                 break
         if repeated or hints != self._hints:
             # Somebody said that there is work after this was asked: "nothing" is an old answer.
@@ -140,6 +155,8 @@ class Lane:
             self.nudge()
         if self.stopping:
             self.hand_back_ready()
+        elif page.paused:
+            self.hand_back_ready("paused")
 
     def settled(self, settlements: list[Settlement], refused: frozenset[str]) -> None:
         """The backend has taken these in, or refused them."""
@@ -184,9 +201,11 @@ class Lane:
         attempt.scope = scope
         self.running[record.id] = attempt
         outcome: Outcome | None = None
+        began = perf_counter()
         try:
             outcome = await self._executor.run(record, attempt, scope)
         finally:
+            self.prefetch.ran(perf_counter() - began)
             if self.running.get(record.id) is attempt:
                 del self.running[record.id]
             if self._onlookers:
@@ -214,11 +233,25 @@ class Lane:
                 attempt.handed_back = True
                 attempt.scope.cancel()
 
-    def hand_back_ready(self) -> None:
+    def hand_back_ready(self, reason: str = "shutdown") -> None:
         """Claimed and not started: back at once."""
         while self._ready:
             record = self._ready.popleft()
-            self.settle(Settlement(record.id, record.token or 0, Released("shutdown")))
+            self.settle(Settlement(record.id, record.token or 0, Released(reason)))
+
+    def _wait_patiently(self) -> None:
+        """Jobs were claimed ahead of a free slot: see to it that none of them waits here for long."""
+        if self._patience is None and self._ready:
+            first = self._ready[0]
+            self._patience = asyncio.get_running_loop().call_later(LONGEST_WAIT, self._lose_patience, first)
+
+    def _lose_patience(self, first: JobRecord) -> None:
+        self._patience = None
+        if self._ready and self._ready[0] is first:
+            self.prefetch.ran(LONGEST_WAIT)
+            self.hand_back_ready("no slot was free")
+        else:
+            self._wait_patiently()
 
     def extended(self, extension: Extension) -> None:
         """What came of renewing the leases: some may be lost, some jobs are to be cancelled."""
@@ -307,6 +340,7 @@ class Lane:
 
     def stop_timer(self) -> None:
         """The lane is ending."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._patience):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._patience = None
