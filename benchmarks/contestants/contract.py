@@ -23,6 +23,8 @@ class Order:
 
     kind: str
     ticket: Ticket
+    data: Any
+    """What the contestant's application has in its hands, made of the ticket before the clock starts."""
     level: int | None = None
     """Priority from 0, the most urgent, to 3."""
     delay: float | None = None
@@ -63,6 +65,10 @@ class Contestant(ABC):
 
     async def close(self) -> None:
         """Disconnect the producer."""
+
+    def data(self, ticket: Ticket) -> Any:
+        """The ticket as an application that uses this library would have it: a dictionary, unless it has types."""
+        return ticket
 
     @abstractmethod
     async def enqueue(self, order: Order) -> Any:

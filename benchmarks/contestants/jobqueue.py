@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
+from benchmarks import payload
 from benchmarks.contestants import handlers
 from benchmarks.contestants.contract import Contestant, Order, Records
 from benchmarks.resp import Server
@@ -75,8 +76,11 @@ class JobQueue(Contestant):
     async def close(self) -> None:
         await self._backend.close()
 
+    def data(self, ticket: payload.Ticket) -> Ticket:
+        return Ticket(**ticket)
+
     async def enqueue(self, order: Order) -> Job[Any, Any]:
-        ticket = Ticket.model_construct(**order.ticket)
+        ticket = order.data
         if order.level is not None:
             return await self._queue.enqueue(TYPES[order.kind], ticket, priority=order.level + 1)
         if order.delay is not None:
@@ -111,7 +115,7 @@ class JobQueue(Contestant):
 
 
 def _new_job(order: Order) -> NewJob:
-    ticket = Ticket.model_construct(**order.ticket)
+    ticket = order.data
     if order.level is not None:
         return NewJob(TYPES[order.kind], ticket, priority=order.level + 1)
     if order.delay is not None:

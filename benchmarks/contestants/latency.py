@@ -68,6 +68,6 @@ async def lateness(contestant: Contestant, orders: list[Order]) -> list[float]:
         # The spread counts from the beginning, so what has passed since is taken off this job's delay.
         delay = max(0.0, (order.delay or 0.0) - (called - begin))
         due[order.ticket["number"]] = called + delay
-        await contestant.enqueue(Order(order.kind, order.ticket, order.level, delay))
+        await contestant.enqueue(Order(order.kind, order.ticket, order.data, order.level, delay))
     await waiting.for_all(orders[0].ticket["number"], len(orders), flaky=False)
     return [(BOARD.starts[number] - at) * 1000 for number, at in due.items()]

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.contestants import waiting
 from benchmarks.contestants.contract import LEVELS, Contestant, Order, concurrently
-from benchmarks.contestants.handlers import BOARD
+from benchmarks.contestants.handlers import BOARD, IO_SECONDS
 from benchmarks.contestants.latency import lateness, pickup, pickup_under_load, until_result
 from benchmarks.contestants.pool import Pool
 from benchmarks.payload import tickets
@@ -39,6 +39,7 @@ class Session:
             "start": self._start,
             "stop": self._stop,
             "process": self._process,
+            "bare": self._bare,
             "pickup": self._pickup,
             "result": self._result,
             "lateness": self._lateness,
@@ -93,7 +94,7 @@ class Session:
         return {}
 
     async def _enqueue(self, params: Params) -> Params:
-        orders = _orders(params)
+        orders = self._orders(params)
         mode, bulk = params["mode"], int(params.get("bulk", 1000))
         enqueue = self._contestant.enqueue
         samples: list[float] = []
@@ -119,7 +120,9 @@ class Session:
         begin, done = monotonic(), 0
         while done < count and monotonic() - begin < budget:
             step = min(1000, count - done)
-            await self._contestant.enqueue_bulk(_orders({**params, "first": params["first"] + done, "count": step}))
+            await self._contestant.enqueue_bulk(
+                self._orders({**params, "first": params["first"] + done, "count": step})
+            )
             done += step
         return {"seconds": monotonic() - begin, "count": done}
 
@@ -164,11 +167,27 @@ class Session:
             done["ranks"] = waiting.mean_ranks(first, count, LEVELS)
         return done | {"polls": self.server.sent - sent}
 
+    async def _bare(self, params: Params) -> Params:
+        """The same waiting without any library: as many tasks as slots, each waiting again as soon as it has waited."""
+        left, concurrency = int(params["count"]), int(params["concurrency"])
+        if self._contestant.threaded:
+            return {"seconds": left / concurrency * IO_SECONDS}
+
+        async def slot() -> None:
+            nonlocal left
+            while left > 0:
+                left -= 1
+                await asyncio.sleep(IO_SECONDS)
+
+        begin = monotonic()
+        await asyncio.gather(*(slot() for _ in range(concurrency)))
+        return {"seconds": monotonic() - begin}
+
     async def _pickup(self, params: Params) -> Params:
         await self._start(params)
         try:
             await asyncio.sleep(params.get("settle", 1.0))
-            orders = _orders(params)
+            orders = self._orders(params)
             if "rate" in params:
                 samples = await pickup_under_load(self._contestant, orders, float(params["rate"]))
             else:
@@ -181,7 +200,7 @@ class Session:
         await self._start(params)
         try:
             await asyncio.sleep(params.get("settle", 1.0))
-            return {"samples": await until_result(self._contestant, _orders(params))}
+            return {"samples": await until_result(self._contestant, self._orders(params))}
         finally:
             await self._stop({})
 
@@ -189,7 +208,7 @@ class Session:
         await self._start(params)
         try:
             await asyncio.sleep(params.get("settle", 1.0))
-            return {"samples": await lateness(self._contestant, _orders(params))}
+            return {"samples": await lateness(self._contestant, self._orders(params))}
         finally:
             await self._stop({})
 
@@ -198,14 +217,13 @@ class Session:
         undone = self._contestant.undone(self.server)
         return {"undone": undone, "completed": records.completed, "failed": records.failed, "keeps": records.keeps}
 
-
-def _orders(params: Params) -> list[Order]:
-    """The jobs that a request asks for: ``lead`` and ``window`` spread due times, ``level`` deals out priorities."""
-    first, count, kind = int(params["first"]), int(params["count"]), str(params.get("kind", "noop"))
-    lead, window = params.get("lead"), float(params.get("window", 0))
-    made: list[Order] = []
-    for place, ticket in enumerate(tickets(first, count, int(params["payload_bytes"]))):
-        level = None if params.get("level") is None else (first + place) % LEVELS
-        delay = None if lead is None else float(lead) + window * place / count
-        made.append(Order(kind, ticket, level, delay))
-    return made
+    def _orders(self, params: Params) -> list[Order]:
+        """The jobs of a request: ``lead`` and ``window`` spread due times, ``level`` deals out priorities."""
+        first, count, kind = int(params["first"]), int(params["count"]), str(params.get("kind", "noop"))
+        lead, window = params.get("lead"), float(params.get("window", 0))
+        made: list[Order] = []
+        for place, ticket in enumerate(tickets(first, count, int(params["payload_bytes"]))):
+            level = None if params.get("level") is None else (first + place) % LEVELS
+            delay = None if lead is None else float(lead) + window * place / count
+            made.append(Order(kind, ticket, self._contestant.data(ticket), level, delay))
+        return made

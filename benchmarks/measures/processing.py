@@ -27,7 +27,8 @@ def _process(figure: str, title: str, concurrency: int, pilot: int, **params: ob
         arena.saw(program, figure, speed)
         cpu, commands = per_job(before, after, count, done["polls"])
         if kind == "io":
-            return {figure: 100 * speed * _IO_SECONDS / concurrency}
+            bare = count / program.ask("bare", count=count, concurrency=concurrency)["seconds"]
+            return {figure: 100 * speed * _IO_SECONDS / concurrency, f"{figure}-bare": 100 * speed / bare}
         found = {figure: speed, f"{figure}-cpu": cpu, f"{figure}-commands": commands}
         if "ranks" in done:
             ranks = list(done["ranks"])
@@ -36,7 +37,10 @@ def _process(figure: str, title: str, concurrency: int, pilot: int, **params: ob
         return found
 
     if kind == "io":
-        figures: tuple[Figure, ...] = (Figure(figure, title, "% of the limit", "higher", 1),)
+        figures: tuple[Figure, ...] = (
+            Figure(figure, title, "% of concurrency / 10 ms", "higher", 1),
+            Figure(f"{figure}-bare", title, "% of the bare event loop", "higher", 1),
+        )
     else:
         figures = (
             Figure(figure, title, "jobs/s"),

@@ -236,6 +236,19 @@ class Session {
     return { ...done, polls: this.polls - polled };
   }
 
+  async bare({ count, concurrency }) {
+    let left = count;
+    const begin = monotonic();
+    const slot = async () => {
+      while (left > 0) {
+        left -= 1;
+        await sleep(0.01);
+      }
+    };
+    await Promise.all(Array.from({ length: concurrency }, slot));
+    return { seconds: monotonic() - begin };
+  }
+
   async pickup(params) {
     return this.sampled(params, async (orders) => {
       if (params.rate) return this.pickupUnderLoad(orders, params.rate);
