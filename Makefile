@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup test check demo clean
+.PHONY: help setup test check demo bench clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -30,5 +30,8 @@ check: $(STAMP) ## Format, lint, strict types, tests
 demo: $(STAMP) ## Run the ticket desk (ARGS="--requests FILE.csv", "--backend memory", "--backend redis://…")
 	$(BIN)/python -m examples.ticketing demo $(ARGS)
 
+bench: $(STAMP) ## Measure against the rivals (ONLY=jobqueue,bullmq, ARGS="--measures process --rounds 5"; ARGS=--help)
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
 clean: ## Remove what the targets made
-	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache demo-data dist build
+	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache .bench demo-data dist build

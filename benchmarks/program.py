@@ -18,7 +18,8 @@ from benchmarks.environments import ROOT
 from benchmarks.protocol import Reply, Request
 from benchmarks.roster import Entry
 
-_PATIENCE = 300.0
+_PATIENCE = {"fill": 300.0}
+_USUAL_PATIENCE = 90.0
 
 
 class ContestantFailed(Exception):
@@ -37,6 +38,8 @@ class Program:
         self._command = command
         self._url, self._direct_url = url, direct_url
         self._next_number = 0
+        self.spent = False
+        """It gave its figures, but does not come to rest: the next trial takes a new one."""
 
     def __enter__(self) -> Program:
         self._folder = tempfile.TemporaryDirectory(prefix="bench-board-")
@@ -106,7 +109,7 @@ class Program:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise ContestantFailed(self._last_words()) from None
-        reply = Reply.parse(self._line())
+        reply = Reply.parse(self._line(_PATIENCE.get(measure, _USUAL_PATIENCE)))
         if reply.unsupported is not None:
             raise Unsupported(reply.unsupported)
         if reply.error is not None:
@@ -114,13 +117,13 @@ class Program:
         assert reply.result is not None
         return reply.result
 
-    def _line(self) -> str:
+    def _line(self, patience: float) -> str:
         assert self._process.stdout is not None
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + patience
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             if not selector.select(deadline - time.monotonic()):
-                raise ContestantFailed(f"no answer within {_PATIENCE:.0f} s")
+                raise ContestantFailed(f"no answer within {patience:.0f} s")
         line = self._process.stdout.readline()
         if not line:
             raise ContestantFailed(self._last_words())

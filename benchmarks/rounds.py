@@ -61,19 +61,19 @@ def play(arena: Arena, entries: Sequence[Entry], trials: Sequence[Trial], rounds
                 random.Random(f"{number} {trial.name}").shuffle(order)
                 for entry in order:
                     key = (entry.name, trial.through_proxy)
-                    if key not in programs:
-                        url = proxy.url if proxy and trial.through_proxy else arena.server.url
-                        made = Program(entry, commands[entry.name], url=url, direct_url=arena.server.url)
-                        programs[key] = stack.enter_context(made)
-                    found = _one(arena, programs[key], trial, outcome)
-                    if found and number == 0 and not trial.once:
-                        # The first run was of a size that suits the slowest; this one is of the size that counts.
+                    found: dict[str, float] | None = None
+                    # In the warm-up, first a run of a size that suits the slowest, then one of the size that counts.
+                    for _ in range(2 if number == 0 and not trial.once else 1):
+                        if key not in programs:
+                            url = proxy.url if proxy and trial.through_proxy else arena.server.url
+                            made = Program(entry, commands[entry.name], url=url, direct_url=arena.server.url)
+                            programs[key] = stack.enter_context(made)
                         found = _one(arena, programs[key], trial, outcome)
-                    if found is None:
-                        # A program that broke may be in any state, and its worker may still take jobs: it is ended
-                        # here, and the next trial begins with a new one.
-                        programs.pop(key).__exit__(None, None, None)
-                    elif number:
+                        if found is None or programs[key].spent:
+                            # A program that broke may be in any state, and its worker may still take jobs: it is
+                            # ended here, and the next run begins with a new one.
+                            programs.pop(key).__exit__(None, None, None)
+                    if found and number:
                         outcome.add(entry.name, number, found)
                     label = "warm-up" if number == 0 else f"round {number}/{rounds}"
                     shown = outcome.footnotes.get((trial.name, entry.name), "failed") if not found else _shown(found)
@@ -110,7 +110,7 @@ def _one(arena: Arena, program: Program, trial: Trial, outcome: Outcome) -> dict
 def _connected(program: Program) -> Iterator[None]:
     program.ask("reopen")
     yield
-    program.ask("rest")
+    program.spent = program.ask("rest").get("spent", False)
 
 
 def _shown(found: dict[str, float]) -> str:

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from benchmarks.contestants import waiting
-from benchmarks.contestants.contract import LEVELS, Contestant, Order, concurrently
+from benchmarks.contestants.contract import LEVELS, Contestant, Order, Spent, concurrently
 from benchmarks.contestants.handlers import BOARD, IO_SECONDS
 from benchmarks.contestants.latency import lateness, pickup, pickup_under_load, until_result
 from benchmarks.contestants.pool import Pool
@@ -31,6 +31,7 @@ class Session:
         self._server: Server | None = None
         self._pool: Pool | None = None
         self._open = True
+        self._spent = False
         self._verbs: dict[str, Callable[[Params], Awaitable[Params]]] = {
             "describe": self._describe,
             "reopen": self._reopen,
@@ -92,7 +93,7 @@ class Session:
     async def _hang_up(self, _params: Params) -> Params:
         """So that nothing of this contestant disturbs the next."""
         await self.rest()
-        return {}
+        return {"spent": self._spent}
 
     async def _enqueue(self, params: Params) -> Params:
         orders = self._orders(params)
@@ -146,7 +147,10 @@ class Session:
             await self._pool.stop()
             self._pool = None
         else:
-            await self._contestant.stop()
+            try:
+                await self._contestant.stop()
+            except Spent:
+                self._spent = True
         return {}
 
     async def _process(self, params: Params) -> Params:

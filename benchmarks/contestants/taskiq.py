@@ -13,16 +13,18 @@ Acknowledged entries stay in the stream for ever by design (no XDEL); the result
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from taskiq import AsyncTaskiqTask, SimpleRetryMiddleware, TaskiqScheduler
-from taskiq.api import run_receiver_task, run_scheduler_task
+from taskiq.api import run_scheduler_task
+from taskiq.receiver import Receiver
 from taskiq.serializers import ORJSONSerializer
 from taskiq_redis import ListRedisScheduleSource, RedisAsyncResultBackend, RedisStreamBroker
 
 from benchmarks.contestants import handlers
-from benchmarks.contestants.contract import Contestant, Order, Records, roomy
+from benchmarks.contestants.contract import Contestant, Order, Records, Spent, roomy
 from benchmarks.resp import Server
 
 
@@ -102,17 +104,27 @@ class Taskiq(Contestant):
         consumer = Side(self.url)
         self._consumer = consumer
         await consumer.broker.startup()
-        worker = run_receiver_task(consumer.broker, max_async_tasks=concurrency)
+        consumer.broker.is_worker_process = True
+        # As taskiq's own worker command runs it; run_receiver_task cannot be relied on to end.
+        receiver = Receiver(consumer.broker, executor=ThreadPoolExecutor(), max_async_tasks=concurrency)
+        self._finish = asyncio.Event()
+        self._receiving = asyncio.create_task(receiver.listen(self._finish))
         scheduler = TaskiqScheduler(consumer.broker, [consumer.schedule])
-        self._running = [
-            asyncio.create_task(worker),
-            asyncio.create_task(run_scheduler_task(scheduler, interval=timedelta(seconds=1))),
-        ]
+        self._scheduling = asyncio.create_task(run_scheduler_task(scheduler, interval=timedelta(seconds=1)))
 
     async def stop(self) -> None:
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        self._finish.set()
+        running = {self._receiving, self._scheduling}
+        self._scheduling.cancel()
+        # Its worker does not always see the event, nor one cancellation alone.
+        for _ in range(4):
+            _, running = await asyncio.wait(running, timeout=0.5)
+            if not running:
+                break
+            for task in running:
+                task.cancel()
+        else:
+            raise Spent
         await self._consumer.broker.shutdown()
 
     def undone(self, server: Server) -> int:

@@ -17,8 +17,8 @@ LONGEST_WAIT = 0.05
 
 _MOST = 100
 _ENOUGH_SEEN = 16
+_FORGET = 1 / 8
 _FORGET_LONG = 1 / 64
-_FORGET_ANSWER = 1 / 8
 
 
 class Prefetch:
@@ -34,18 +34,17 @@ class Prefetch:
         """How many more jobs than there are free slots are worth having."""
 
     def ran(self, seconds: float) -> None:
-        """A job took this long. A longer one counts at once and is forgotten slowly, a shorter one the other way."""
+        """A job took this long. A long one counts at once, and is forgotten slowly."""
         self._seen += 1
-        if seconds > self._run:
-            self._run = seconds
-            if seconds > SHORT_SECONDS:
-                self.ahead = 0
+        if seconds > SHORT_SECONDS:
+            self._run = max(self._run, seconds)
+            self.ahead = 0
         else:
-            self._run += (seconds - self._run) * _FORGET_LONG
+            self._run += (seconds - self._run) * (_FORGET_LONG if self._run > SHORT_SECONDS else _FORGET)
 
     def answered(self, seconds: float) -> None:
         """An exchange took this long."""
-        self._answer += (seconds - self._answer) * _FORGET_ANSWER
+        self._answer += (seconds - self._answer) * _FORGET
         if self._seen < _ENOUGH_SEEN or self._run > SHORT_SECONDS:
             self.ahead = 0
         else:
