@@ -41,10 +41,6 @@ class Records:
     """The most completed jobs that this contestant is set to keep; None when it keeps every one of the run."""
 
 
-class Spent(Exception):
-    """Raised by ``stop``: the worker does not end. What was measured stands, but the next trial needs a new program."""
-
-
 def roomy(url: str) -> str:
     """The URL with room for a connection a slot: a redis-py pool refuses the 101st, and that job is late or lost."""
     return f"{url}?max_connections=2000"
@@ -92,7 +88,7 @@ class Contestant(ABC):
 
     @abstractmethod
     async def stop(self) -> None:
-        """Stop it cleanly. Raises Spent."""
+        """Stop it cleanly."""
 
     @abstractmethod
     def undone(self, server: Server) -> int:

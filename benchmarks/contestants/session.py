@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from benchmarks.contestants import waiting
-from benchmarks.contestants.contract import LEVELS, Contestant, Order, Spent, concurrently
+from benchmarks.contestants.contract import LEVELS, Contestant, Order, concurrently
 from benchmarks.contestants.handlers import BOARD, IO_SECONDS
 from benchmarks.contestants.latency import lateness, pickup, pickup_under_load, until_result
 from benchmarks.contestants.pool import Pool
@@ -20,6 +20,7 @@ from benchmarks.protocol import Reply, Request
 from benchmarks.resp import Server
 
 Params = dict[str, Any]
+STOP_SECONDS = 10.0
 
 
 class Session:
@@ -147,9 +148,12 @@ class Session:
             await self._pool.stop()
             self._pool = None
         else:
-            try:
-                await self._contestant.stop()
-            except Spent:
+            # Some workers do not always come to rest. What was measured stands, but the next trial takes a new program.
+            stopping = asyncio.create_task(self._contestant.stop())
+            await asyncio.wait([stopping], timeout=STOP_SECONDS)
+            if stopping.done():
+                stopping.result()
+            else:
                 self._spent = True
         return {}
 

@@ -24,7 +24,7 @@ from taskiq.serializers import ORJSONSerializer
 from taskiq_redis import ListRedisScheduleSource, RedisAsyncResultBackend, RedisStreamBroker
 
 from benchmarks.contestants import handlers
-from benchmarks.contestants.contract import Contestant, Order, Records, Spent, roomy
+from benchmarks.contestants.contract import Contestant, Order, Records, roomy
 from benchmarks.resp import Server
 
 
@@ -114,17 +114,8 @@ class Taskiq(Contestant):
 
     async def stop(self) -> None:
         self._finish.set()
-        running = {self._receiving, self._scheduling}
         self._scheduling.cancel()
-        # Its worker does not always see the event, nor one cancellation alone.
-        for _ in range(4):
-            _, running = await asyncio.wait(running, timeout=0.5)
-            if not running:
-                break
-            for task in running:
-                task.cancel()
-        else:
-            raise Spent
+        await asyncio.wait([self._receiving, self._scheduling])
         await self._consumer.broker.shutdown()
 
     def undone(self, server: Server) -> int:

@@ -1,6 +1,7 @@
 """Waiting for a job to finish: by its event, never by polling.
 
-One reader for each backend and queue follows the events for as long as somebody waits, and ends with the last of them.
+One reader for each backend and queue follows the events for as long as somebody waits, and a few seconds longer: whoever
+waits for one job after the other finds it reading.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from jobqueue.model.record import JobRecord
 
 _READ_SECONDS = 30.0
 _AFTER_FAULT = 0.2
+_LINGER_SECONDS = 5.0
 
 Finish = JobRecord | Event
 """How a wait ends: with the finished job, or with its finishing event where the job itself is gone already."""
@@ -29,6 +31,7 @@ class FinishReader:
         self._waiters: dict[str, list[asyncio.Future[Event]]] = {}
         self._ready: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._leaving: asyncio.TimerHandle | None = None
 
     async def finished(self, job_id: str) -> Finish:
         """Return when the job has finished. Raises JobNotFound if there is no trace of it, BackendError if it
@@ -71,6 +74,9 @@ class FinishReader:
         return found
 
     async def _follow(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
         if self._task is None or self._task.done():
             self._ready = asyncio.get_running_loop().create_future()
             self._task = asyncio.create_task(self._read(self._ready), name=f"jobqueue results {self._queue}")
@@ -79,10 +85,12 @@ class FinishReader:
 
     async def _read(self, ready: asyncio.Future[None]) -> None:
         cursor: str | None = None
-        while self._waiters:
+        while True:
             try:
                 page = await self._backend.events(self._queue, cursor, _READ_SECONDS)
             except BackendUnavailable:
+                if not self._waiters:
+                    return
                 # The waiters' own timeouts end their wait; until then the server may come back.
                 await asyncio.sleep(_AFTER_FAULT)
                 continue
@@ -110,6 +118,11 @@ class FinishReader:
             futures.remove(future)
         if not futures:
             self._waiters.pop(job_id, None)
+        if not self._waiters and self._leaving is None:
+            self._leaving = asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        self._leaving = None
         if not self._waiters and self._task is not None:
             self._task.cancel()
             self._task = None
