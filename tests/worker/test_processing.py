@@ -29,6 +29,7 @@ from jobqueue import (
     workers,
 )
 from jobqueue.backends import Backend
+from jobqueue.backends.protocol import EventPage
 
 
 class Ticket(BaseModel):
@@ -377,3 +378,26 @@ async def test_a_blocked_loop_keeps_its_leases(tickets: Queue, registry: Registr
         job = await tickets.enqueue("n", 1)
         await job.result(timeout=10)
     assert runs == 1
+
+
+async def test_results_awaited_one_after_the_other_share_one_reader(
+    tickets: Queue, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @registry.processor("n")
+    async def same(job: Job[int]) -> int:
+        return job.data
+
+    backend = await tickets.backend()
+    beginnings = 0
+    events = backend.events
+
+    async def counted(queue: str, after: str | None, seconds: float) -> EventPage:
+        nonlocal beginnings
+        beginnings += after is None
+        return await events(queue, after, seconds)
+
+    monkeypatch.setattr(backend, "events", counted)
+    async with Worker(tickets, registry=registry):
+        for n in range(5):
+            assert await (await tickets.enqueue("n", n)).result(timeout=10) == n
+    assert beginnings == 1
