@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from typing import Any, TextIO
 
 from benchmarks.contestants.contract import Contestant
@@ -22,10 +23,10 @@ from benchmarks.contestants.session import Session
 from benchmarks.protocol import Reply, Request
 
 
-async def answer(contestant: Contestant, answers: TextIO) -> None:
+async def answer(contestant: Contestant, answers: TextIO, context: Context) -> None:
     """Serve requests until standard input ends."""
     await contestant.open()
-    session = Session(contestant, os.environ["BENCH_DIRECT_URL"])
+    session = Session(contestant, os.environ["BENCH_DIRECT_URL"], context)
     try:
         while line := await asyncio.to_thread(sys.stdin.readline):
             request = Request.parse(line)
@@ -68,13 +69,14 @@ def main(words: list[str]) -> None:
     logging.disable(logging.CRITICAL)
     module, variant = words[:2]
     contestant: Contestant = importlib.import_module(module).CONTESTANT(os.environ["BENCH_URL"], variant)
-    task: Coroutine[Any, Any, None] = answer(contestant, answers)
+    context = copy_context()
+    task: Coroutine[Any, Any, None] = answer(contestant, answers, context)
     if "--work" in words:
         task.close()
         task = work(contestant, answers, int(words[-1]))
     kind = "uvloop" if variant == "uvloop" else contestant.loop
     with asyncio.Runner(loop_factory=loop_factory(kind)) as runner:
-        runner.run(task)
+        runner.run(task, context=context)
     # Daemon threads of a blocking library must not keep a finished program alive.
     answers.flush()
     os._exit(0)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import platform
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
 from typing import Any
@@ -26,7 +27,8 @@ STOP_SECONDS = 10.0
 class Session:
     """One contestant, and what has been asked of it so far."""
 
-    def __init__(self, contestant: Contestant, direct_url: str) -> None:
+    def __init__(self, contestant: Contestant, direct_url: str, context: Context) -> None:
+        self._context = context
         self._contestant = contestant
         self._direct_url = direct_url
         self._server: Server | None = None
@@ -149,7 +151,7 @@ class Session:
             self._pool = None
         else:
             # Some workers do not always come to rest. What was measured stands, but the next trial takes a new program.
-            stopping = asyncio.create_task(self._contestant.stop())
+            stopping = asyncio.create_task(self._contestant.stop(), context=self._context)
             await asyncio.wait([stopping], timeout=STOP_SECONDS)
             if stopping.done():
                 stopping.result()
