@@ -23,6 +23,8 @@ is the host's business.
 | ``backend.lost`` | warning | queue, error |
 | ``backend.restored`` | info | queue |
 | ``backend.fallback`` | warning | reason, advice |
+| ``backend.risk`` | warning, info | setting, advice |
+| ``backend.unchecked`` | info | error |
 | ``backend.dropped`` | warning | queue, job_id, type |
 
 No event ever carries a payload, a result or an error's message (which may quote a payload): only its type. The
@@ -60,6 +62,8 @@ BACKEND_LOST: Final = "backend.lost"
 BACKEND_RESTORED: Final = "backend.restored"
 BACKEND_FALLBACK: Final = "backend.fallback"
 BACKEND_DROPPED: Final = "backend.dropped"
+BACKEND_RISK: Final = "backend.risk"
+BACKEND_UNCHECKED: Final = "backend.unchecked"
 
 _STANDARD = logging.getLogger("jobqueue")
 _EVENTS = structlog.wrap_logger(

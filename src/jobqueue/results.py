@@ -1,7 +1,7 @@
 """Waiting for a job to finish: by its event, never by polling.
 
-One reader for each backend and queue follows the events for as long as somebody waits, and a few seconds longer: whoever
-waits for one job after the other finds it reading.
+One reader for each backend and queue follows the events for as long as somebody waits, and a few seconds longer:
+whoever waits for one job after the other finds it reading.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -24,7 +25,7 @@ from jobqueue.backends.protocol import (
     Upkeep,
     UpkeepReport,
 )
-from jobqueue.backends.redis import codec, keys
+from jobqueue.backends.redis import checks, codec, keys
 from jobqueue.backends.redis.amending import amend
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.connection import Switchboard
@@ -32,7 +33,8 @@ from jobqueue.backends.redis.controlling import control
 from jobqueue.backends.redis.delivering import deliver
 from jobqueue.backends.redis.noting import note_words
 from jobqueue.clock import SYSTEM_CLOCK, Clock
-from jobqueue.errors import BackendFull, ConfigurationError
+from jobqueue.errors import BackendError, BackendFull, BackendUnavailable, ConfigurationError
+from jobqueue.logs import BACKEND_RISK, BACKEND_UNCHECKED, emit
 from jobqueue.model.record import JobRecord, JobState
 
 _ANNOUNCE_EVERY = 60.0
@@ -96,6 +98,24 @@ class RedisBackend:
         if self._calls.closed:
             self._calls.closed = False
         await self._calls.command("PING")
+        await self._check()
+
+    async def _check(self) -> None:
+        try:
+            facts = checks.facts_of(codec.text(await self._calls.command("INFO")))
+        except BackendUnavailable:
+            raise
+        except BackendError as error:
+            # A user that may not ask, or a server that does not know the question.
+            emit(logging.INFO, BACKEND_UNCHECKED, error=type(error).__name__)
+            return
+        if version := checks.too_old(facts):
+            raise ConfigurationError(
+                f"Redis {version} cannot run jobqueue's scripts: use Redis 6.2 or newer, or Valkey"
+            )
+        for risk in checks.risks(facts):
+            level = logging.WARNING if risk.grave else logging.INFO
+            emit(level, BACKEND_RISK, setting=risk.setting, advice=risk.advice)
 
     async def close(self) -> None:
         if self._calls.closed:
