@@ -14,6 +14,7 @@ from benchmarks.proxy import ProxyProcess
 from benchmarks.roster import Entry
 
 Say = Callable[[str], None]
+_FAILURES = 2
 
 
 @dataclass(slots=True)
@@ -23,6 +24,8 @@ class Outcome:
     values: dict[str, dict[str, dict[int, float]]] = field(default_factory=dict[str, dict[str, dict[int, float]]])
     footnotes: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """Why a contestant has no value, by trial and contestant."""
+    failures: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    """How many runs broke, by trial and contestant."""
     facts: dict[str, dict[str, object]] = field(default_factory=dict[str, dict[str, object]])
     """Versions, settings and notes, by contestant."""
     absent: dict[str, str] = field(default_factory=dict[str, str])
@@ -102,7 +105,10 @@ def _one(arena: Arena, program: Program, trial: Trial, outcome: Outcome) -> dict
         outcome.footnotes[place] = str(why)
         return {}
     except ContestantFailed as why:
-        outcome.footnotes[place] = f"failed: {why}"
+        outcome.failures[place] = outcome.failures.get(place, 0) + 1
+        # Once may be bad luck, and its other rounds count; twice is a fact about the contestant.
+        if outcome.failures[place] == _FAILURES:
+            outcome.footnotes[place] = f"failed twice, the second time: {why}"
         return None
 
 
