@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup test check demo bench clean
+.PHONY: help setup test check demo bench faults clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -32,6 +32,9 @@ demo: $(STAMP) ## Run the ticket desk (ARGS="--requests FILE.csv", "--backend me
 
 bench: $(STAMP) ## Measure against the rivals (ONLY=jobqueue,bullmq, ARGS="--measures process --rounds 5"; ARGS=--help)
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+faults: $(STAMP) ## Kill, stop and cut off real processes, and count what is lost (ARGS="F2 --scale 0.1 --seed 7")
+	$(BIN)/python -m tests.faults $(ARGS)
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache .bench demo-data dist build

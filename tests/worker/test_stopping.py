@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from jobqueue import BackendUnavailable, Job, JobState, NewJob, Queue, Registry, Worker
 from jobqueue.backends import Backend, RedisBackend
 from jobqueue.backends.protocol import Exchange
+from jobqueue.model.events import EventType
 from tests.servers import server, valkey_binary
 
 
@@ -179,3 +181,28 @@ async def test_a_worker_outlives_its_server() -> None:
         assert await asyncio.wait_for(ran.get(), 20) == 3
         await worker.stop()
         await backend.close()
+
+
+async def test_a_job_whose_lease_ran_out_before_it_could_start_is_handed_back(
+    tickets: Queue, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops = [1000.0]
+
+    def clock() -> float:
+        # The process is stopped for a long time between the claim and the start, once.
+        return time.perf_counter() + (stops.pop() if stops else 0)
+
+    @registry.processor("n")
+    async def same(job: Job[int]) -> int:
+        return job.data
+
+    monkeypatch.setattr("jobqueue.worker.lane.perf_counter", clock)
+    backend = await tickets.backend()
+    job = await tickets.enqueue("n", 7)
+    async with Worker(tickets, registry=registry):
+        assert await job.result(timeout=10) == 7
+    told = [event.type for event in (await backend.events("tickets", "0", 0)).events]
+    assert told.count(EventType.STARTED) == 2
+    assert told.count(EventType.RELEASED) == 1
+    await job.refresh()
+    assert job.attempt == 1

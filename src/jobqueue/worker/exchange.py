@@ -65,7 +65,7 @@ class Pump:
             lane.prefetch.answered(perf_counter() - began)
             lane.settled(settlements, page.refused)
         finally:
-            lane.end_exchange(claim, page, hints=hints, repeated=repeated)
+            lane.end_exchange(claim, page, hints=hints, asked_at=began, repeated=repeated)
 
     async def _answer(self, request: Exchange) -> tuple[Page, bool]:
         lane, pause, lost = self._lane, _FIRST_PAUSE, False

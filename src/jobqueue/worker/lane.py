@@ -46,6 +46,7 @@ class Lane:
         worker_id: str,
         clock: Clock,
         *,
+        lease: float,
         prefetch: bool = True,
     ) -> None:
         self.queue = queue
@@ -66,7 +67,8 @@ class Lane:
         self.outbox = asyncio.Event()
         self.prefetch = Prefetch(slots, enabled=prefetch)
         self._executor = executor
-        self._ready: deque[JobRecord] = deque()
+        self._lease = lease
+        self._ready: deque[tuple[JobRecord, float]] = deque()
         self._idle_slots: list[asyncio.Future[None]] = []
         self._idle_pumps: list[asyncio.Future[None]] = []
         self._exchanging = 0
@@ -126,7 +128,9 @@ class Lane:
         self.asked += claim
         return self._hints
 
-    def end_exchange(self, claim: int, page: Page | None, *, hints: int, repeated: bool = False) -> None:
+    def end_exchange(
+        self, claim: int, page: Page | None, *, hints: int, asked_at: float, repeated: bool = False
+    ) -> None:
         """A pump has its answer, or (None) gave up. ``repeated``: it may tell of an earlier moment."""
         self._exchanging -= 1
         self.asked -= claim
@@ -134,7 +138,7 @@ class Lane:
             return
         for record in page.leases:
             self.held[record.id] = record.token or 0
-            self._ready.append(record)
+            self._ready.append((record, asked_at))
         for _ in page.leases:
             if not self._start_slot():
                 self._wait_patiently()
@@ -194,14 +198,20 @@ class Lane:
                         self._idle_slots.append(future)
                         await future
                         continue
-                    await self._run(self._ready.popleft(), scope)
+                    record, claimed_at = self._ready.popleft()
+                    began = perf_counter()
+                    if began - claimed_at < self._lease:
+                        await self._run(record, scope, began)
+                    else:
+                        # The process was stopped in between. Its keeper may have renewed the lease since, or the job
+                        # runs elsewhere by now: handing it back is right in both cases.
+                        self._hand_back(record, "its lease was not kept")
 
-    async def _run(self, record: JobRecord, scope: anyio.CancelScope) -> None:
+    async def _run(self, record: JobRecord, scope: anyio.CancelScope, began: float) -> None:
         attempt = Attempt(record, self._executor.resources)
         attempt.scope = scope
         self.running[record.id] = attempt
         outcome: Outcome | None = None
-        began = perf_counter()
         try:
             outcome = await self._executor.run(record, attempt, scope)
         finally:
@@ -236,18 +246,20 @@ class Lane:
     def hand_back_ready(self, reason: str = "shutdown") -> None:
         """Claimed and not started: back at once."""
         while self._ready:
-            record = self._ready.popleft()
-            self.settle(Settlement(record.id, record.token or 0, Released(reason)))
+            self._hand_back(self._ready.popleft()[0], reason)
+
+    def _hand_back(self, record: JobRecord, reason: str) -> None:
+        self.settle(Settlement(record.id, record.token or 0, Released(reason)))
 
     def _wait_patiently(self) -> None:
         """Jobs were claimed ahead of a free slot: see to it that none of them waits here for long."""
         if self._patience is None and self._ready:
-            first = self._ready[0]
+            first = self._ready[0][0]
             self._patience = asyncio.get_running_loop().call_later(LONGEST_WAIT, self._lose_patience, first)
 
     def _lose_patience(self, first: JobRecord) -> None:
         self._patience = None
-        if self._ready and self._ready[0] is first:
+        if self._ready and self._ready[0][0] is first:
             self.prefetch.ran(LONGEST_WAIT)
             self.hand_back_ready("no slot was free")
         else:

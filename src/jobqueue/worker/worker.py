@@ -223,7 +223,7 @@ class Worker:
         slots = self._slots[queue.name]
         executor = Executor(queue, backend, self._registry, self._middleware, slots)
         executor.resources = resources
-        lane = Lane(queue, backend, executor, slots, self.id, self._clock, prefetch=self._prefetch)
+        lane = Lane(queue, backend, executor, slots, self.id, self._clock, lease=self._lease, prefetch=self._prefetch)
         presence = Presence(
             worker=self.id,
             host=socket.gethostname(),

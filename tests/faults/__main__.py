@@ -1,0 +1,77 @@
+"""The long forms: ``make faults``, or ``python -m tests.faults F2 F6 --scale 0.1 --seed 7 --report faults.json``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import secrets
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from tests.faults.judge import Judgement
+from tests.faults.runs import FAULTS, Plan, Report, run
+
+LONG = {
+    "F2": Plan(jobs=20_000, times=200, seed=0, longest=0.1, every=0.5),
+    "F3": Plan(jobs=20_000, times=20, seed=0, every=1.5),
+    "F6": Plan(jobs=20_000, times=1000, seed=0),
+    "F7": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.3, every=0.5),
+}
+
+
+def arguments() -> argparse.Namespace:
+    """What the caller wants."""
+    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
+    parser.add_argument("faults", nargs="*", help=f"of {', '.join(FAULTS)}; all if none is named")
+    parser.add_argument("--scale", type=float, default=1.0, help="times the jobs and the strikes (1)")
+    parser.add_argument("--seed", type=int, help="repeat a run's choices; a new seed is drawn and printed without it")
+    parser.add_argument("--report", type=Path, default=Path("faults.json"), help="where the JSON goes (faults.json)")
+    given = parser.parse_args()
+    unknown = sorted(set(given.faults) - set(FAULTS))
+    if unknown:
+        parser.error(f"no fault called {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+    return given
+
+
+def line(report: Report) -> str:
+    """A run in one line."""
+    found = report.judgement
+    verdict = "sound" if found.sound else "NOT SOUND"
+    return (
+        f"{report.fault} seed {report.plan.seed}: {verdict}; "
+        f"{found.acknowledged} acknowledged, {len(found.lost)} lost, "
+        f"{len(found.unexpected)} unexpected, {found.repeated} repeated, {len(found.unexplained)} without a reason; "
+        f"struck {report.struck} times; {_recovery(found)}"
+    )
+
+
+def _recovery(found: Judgement) -> str:
+    if not found.recovery:
+        return "no job was cut short"
+    times: Sequence[float] = found.recovery
+    p50, p99 = (times[min(len(times) - 1, int(share * len(times)))] for share in (0.5, 0.99))
+    return (
+        f"{len(times)} cut short, started again after {p50:.1f} s (p50), {p99:.1f} s (p99), {times[-1]:.1f} s at most"
+    )
+
+
+def main() -> None:
+    given = arguments()
+    reports: list[Report] = []
+    for fault in given.faults or FAULTS:
+        plan = LONG[fault]
+        seed = secrets.randbelow(2**32) if given.seed is None else given.seed
+        print(f"{fault}: {FAULTS[fault].__doc__} seed {seed}", file=sys.stderr, flush=True)
+        jobs, times = max(1, round(plan.jobs * given.scale)), max(1, round(plan.times * given.scale))
+        reports.append(asyncio.run(run(fault, replace(plan, jobs=jobs, times=times, seed=seed))))
+        print(line(reports[-1]), flush=True)
+    given.report.write_text(json.dumps([asdict(report) for report in reports], indent=2) + "\n", encoding="utf-8")
+    if not all(report.judgement.sound for report in reports):
+        raise SystemExit("jobs were lost, invented, or repeated without a reason: see above")
+
+
+if __name__ == "__main__":
+    main()

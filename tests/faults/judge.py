@@ -1,0 +1,71 @@
+"""Judges a run by set arithmetic, as Jepsen's queue checkers do: what was acknowledged, what ran, what is completed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from tests.faults.ledger import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came of a run. ``lost``, ``unexpected`` and ``unexplained`` must be empty."""
+
+    acknowledged: int
+    completed: int
+    lost: tuple[str, ...]
+    """Acknowledged, and neither completed nor anywhere else on the server."""
+    unexpected: tuple[str, ...]
+    """Completed, though nobody was told that they had been taken in, nor tried to enqueue them."""
+    repeated: int
+    """Jobs that started more than once."""
+    unexplained: tuple[str, ...]
+    """Of those, the ones with a repeat that no disturbance of an earlier runner explains."""
+    recovery: tuple[float, ...] = field(default=())
+    """For each start that a disturbance cut short, the seconds until the next start of that job."""
+
+    @property
+    def sound(self) -> bool:
+        """Nothing lost, nothing invented, no repeat without a reason."""
+        return not (self.lost or self.unexpected or self.unexplained)
+
+
+def judge(
+    entries: Sequence[Entry], completed: Iterable[str], attempted: Iterable[str], *, outages: bool = False
+) -> Judgement:
+    """``attempted`` are the ids that producers tried to enqueue. ``outages``: the server itself went away in between,
+    or replies of it did, so that any worker may have lost its leases.
+    """
+    acknowledged = {entry.job for entry in entries if entry.deed == "acknowledged"}
+    there = set(completed)
+    starts: dict[str, list[Entry]] = defaultdict(list)
+    ended: set[tuple[str, int]] = set()
+    disturbed: dict[int, list[float]] = defaultdict(list)
+    for entry in entries:
+        if entry.deed == "started":
+            starts[entry.job].append(entry)
+        elif entry.deed == "ended":
+            ended.add((entry.job, entry.process))
+        elif entry.deed == "disturbed":
+            disturbed[entry.process].append(entry.at)
+    unexplained: list[str] = []
+    recovery: list[float] = []
+    for job, runs in starts.items():
+        for run, following in pairwise(runs):
+            blows = [at for at in disturbed[run.process] if run.at <= at <= following.at]
+            if not blows and not outages:
+                unexplained.append(job)
+            elif blows and (job, run.process) not in ended:
+                recovery.append(following.at - blows[0])
+    return Judgement(
+        acknowledged=len(acknowledged),
+        completed=len(there),
+        lost=tuple(sorted(acknowledged - there)),
+        unexpected=tuple(sorted(there - set(attempted))),
+        repeated=sum(len(runs) > 1 for runs in starts.values()),
+        unexplained=tuple(sorted(set(unexplained))),
+        recovery=tuple(sorted(recovery)),
+    )

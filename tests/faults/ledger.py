@@ -1,0 +1,50 @@
+"""The ledger: one append-only file in which every process of a run writes down what it did, one line a write.
+
+A line that was written before a process was killed is there, because the kernel has it; a line is either whole or not
+there, because appends of this size are atomic.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+Deed = Literal["ready", "acknowledged", "started", "ended", "disturbed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``job`` is empty where a process as a whole was ``disturbed`` (killed, stopped): then ``process`` is that one."""
+
+    deed: Deed
+    job: str
+    process: int
+    at: float
+
+
+class Ledger:
+    """Writes lines; one for each process."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def write(self, deed: Deed, job: str = "-", process: int | None = None) -> None:
+        """Write one entry, now."""
+        line = f"{deed} {job} {os.getpid() if process is None else process} {time.monotonic()}\n"
+        os.write(self._file, line.encode())
+
+    def close(self) -> None:
+        """No more entries from here."""
+        os.close(self._file)
+
+
+def entries(path: Path) -> list[Entry]:
+    """All of them, in the order in which they were written."""
+    found: list[Entry] = []
+    for line in path.read_text(encoding="ascii").splitlines():
+        deed, job, process, at = line.split()
+        found.append(Entry(cast("Deed", deed), job, int(process), float(at)))
+    return found

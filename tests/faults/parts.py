@@ -1,0 +1,170 @@
+"""The real parts of a fault run: a server that can be killed, worker processes, and a proxy that drops replies."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import redis
+
+from tests.faults.ledger import Ledger
+from tests.servers import valkey_binary
+
+ROOT = Path(__file__).parents[2]
+
+
+class DurableServer:
+    """A Valkey on a port of its own, whose append-only file is synced with every write."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, with whatever its file holds; returns when it answers."""
+        self._process = subprocess.Popen(
+            [
+                valkey_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder),
+                "--save", "", "--appendonly", "yes", "--appendfsync", "always",
+            ],
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        client = redis.Redis.from_url(self.url)  # pyright: ignore[reportUnknownMemberType]
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                client.ping()  # pyright: ignore[reportUnknownMemberType]
+            except (redis.ConnectionError, redis.BusyLoadingError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                client.close()
+                return
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class WorkerProcesses:
+    """Workers, each in a process of its own, and what is done to them."""
+
+    def __init__(self, url: str, ledger: Ledger, path: Path, *, lease: float, longest: float) -> None:
+        self._words: Sequence[str] = (url, str(path), str(lease), str(longest))
+        self._ledger = ledger
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def add(self) -> None:
+        """One more."""
+        command = [sys.executable, "-m", "tests.faults.worker_process", *self._words]
+        self.processes.append(subprocess.Popen(command, cwd=ROOT))
+
+    def kill(self, place: int) -> None:
+        """SIGKILL one of them, and start another in its place."""
+        victim = self.processes.pop(place)
+        # Written first: whatever starts elsewhere from here on may be due to it.
+        self._ledger.write("disturbed", process=victim.pid)
+        victim.kill()
+        victim.wait()
+        self.add()
+
+    def stop(self, place: int) -> None:
+        """SIGSTOP one of them."""
+        victim = self.processes[place]
+        self._ledger.write("disturbed", process=victim.pid)
+        victim.send_signal(signal.SIGSTOP)
+
+    def wake(self, place: int) -> None:
+        """SIGCONT."""
+        self.processes[place].send_signal(signal.SIGCONT)
+
+    def end(self) -> list[int]:
+        """SIGTERM all; their exit codes."""
+        for process in self.processes:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        codes: list[int] = []
+        for process in self.processes:
+            try:
+                codes.append(process.wait(20))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                codes.append(process.wait())
+        self.processes.clear()
+        return codes
+
+
+class ReplyDropper:
+    """A TCP proxy that now and then lets a request through and cuts the connection instead of passing the reply on."""
+
+    def __init__(self, port: int, chance: random.Random) -> None:
+        self._port, self._chance = port, chance
+        self.share = 0.0
+        """Of the replies, the part that is dropped."""
+        self.dropped = 0
+        self._more = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> ReplyDropper:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def until(self, count: int) -> None:
+        """Return when so many replies have been dropped."""
+        while self.dropped < count:
+            await self._more.wait()
+            self._more.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        ways = [
+            asyncio.create_task(self._pass(reader, upstream_writer, drop=False)),
+            asyncio.create_task(self._pass(upstream_reader, writer, drop=True)),
+        ]
+        self._tasks.update(ways)
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+        self._tasks.difference_update(ways)
+        for side in (writer, upstream_writer):
+            side.close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, drop: bool) -> None:
+        try:
+            while data := await reader.read(65536):
+                if drop and self._chance.random() < self.share:
+                    self.dropped += 1
+                    self._more.set()
+                    return
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            return
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,39 @@
+"""A worker of a fault run: ``python -m tests.faults.worker_process URL LEDGER LEASE LONGEST``.
+
+Each job waits up to LONGEST seconds, and writes its beginning and its end into the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+
+from jobqueue import Job, JobDefaults, Keep, Queue, Registry, Worker, connect
+from tests.faults.ledger import Ledger
+
+QUEUE = "faults"
+SLOTS = 10
+
+
+async def main(url: str, path: str, lease: float, longest: float) -> None:
+    ledger, registry = Ledger(Path(path)), Registry()
+
+    @registry.processor("work")
+    async def work(job: Job[int]) -> int:
+        ledger.write("started", job.id)
+        await asyncio.sleep(random.uniform(0, longest))
+        ledger.write("ended", job.id)
+        return job.data
+
+    async with connect(url, fallback="never") as backend:
+        queue = Queue(QUEUE, backend=backend, defaults=JobDefaults(keep=Keep(completed=None)))
+        worker = Worker(queue, registry=registry, concurrency=SLOTS, lease=lease, grace=5)
+        await worker.start()
+        ledger.write("ready")
+        await worker.run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])))
