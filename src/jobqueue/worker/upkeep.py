@@ -25,6 +25,7 @@ class UpkeepRounds:
         self._lane = lane
         self._presence = presence
         self._every = lease / 3
+        self._number = 0
         self._max_stalls = max_stalls
 
     async def run(self) -> None:
@@ -61,9 +62,11 @@ class UpkeepRounds:
             max_stalls=self._max_stalls,
             keep=keep.for_failed(),
             dead_letter=lane.queue.dead_letter,
-            presence=replace(self._presence, busy=lane.busy),
+            # A sign of life every other round is enough: the lane is taken for gone after four without one.
+            presence=replace(self._presence, busy=lane.busy) if self._number % 2 == 0 else None,
             presence_ms=round(self._every * 4000),
         )
+        self._number += 1
         more = True
         while more:
             report = await lane.backend.upkeep(lane.queue.name, request)

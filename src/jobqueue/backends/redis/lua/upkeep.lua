@@ -11,7 +11,11 @@ local dead_letter, limit = ARGV[5], tonumber(ARGV[6])
 local recovered, poisoned, expired, stopped = {}, {}, {}, {}
 local removed, more, outbox = 0, false, false
 
+-- An idle queue has none of these, so one question stands for four.
+local anything = redis.call('EXISTS', P .. 'active', P .. 'expiring', P .. 'retention', P .. 'outbox') > 0
+
 local function until_now(key)
+  if not anything then return {} end
   local ids = redis.call('ZRANGE', P .. key, '-inf', score_text(now), 'BYSCORE', 'LIMIT', 0, limit)
   if #ids == limit then more = true end
   return ids
@@ -89,7 +93,7 @@ for _, worker in ipairs(gone) do
 end
 
 -- The memory of callers (workers' exchanges, producers' calls) is for repeats, which come within seconds.
-if redis.call('HLEN', P .. 'calls') > 1000 then
+if ARGV[7] ~= '' and redis.call('HLEN', P .. 'calls') > 1000 then
   local scan = redis.call('HSCAN', P .. 'calls', redis.call('HGET', P .. 'meta', 'sweep') or '0', 'COUNT', 200)
   redis.call('HSET', P .. 'meta', 'sweep', scan[1])
   for i = 1, #scan[2], 2 do
@@ -98,6 +102,6 @@ if redis.call('HLEN', P .. 'calls') > 1000 then
   end
 end
 
-if not outbox and redis.call('XLEN', P .. 'outbox') > 0 then outbox = true end
+if anything and not outbox and redis.call('XLEN', P .. 'outbox') > 0 then outbox = true end
 publish(P, now)
 return { recovered, poisoned, expired, stopped, removed, more and 1 or 0, outbox and 1 or 0 }
