@@ -64,7 +64,7 @@ def main() -> None:
     for fault in given.faults or FAULTS:
         plan = LONG[fault]
         seed = secrets.randbelow(2**32) if given.seed is None else given.seed
-        print(f"{fault}: {FAULTS[fault].__doc__} seed {seed}", file=sys.stderr, flush=True)
+        print(f"{FAULTS[fault].__doc__} Seed {seed}.", file=sys.stderr, flush=True)
         jobs, times = max(1, round(plan.jobs * given.scale)), max(1, round(plan.times * given.scale))
         reports.append(asyncio.run(run(fault, replace(plan, jobs=jobs, times=times, seed=seed))))
         print(line(reports[-1]), flush=True)
