@@ -1,7 +1,7 @@
 """jobqueue itself, on plain asyncio, on uvloop, and on its memory backend.
 
 Completion: the exchange script takes a job out of ``active`` into ``completed`` in one step, so the lengths of
-the unfinished sets are what is undone. Everything is as a user gets it without any setting: leases, events, statistics,
+the unfinished sets are what is undone. Everything is as a user gets it without any setting: leases, events,
 the last 100 completed kept.
 """
 
