@@ -132,9 +132,10 @@ async def run(fault: str, plan: Plan) -> Report:
         attempted: set[str] = set()
         ids = [f"job-{number}" for number in range(plan.jobs)]
 
-        striking = asyncio.create_task(FAULTS[fault](scene))
         async with connect(url, fallback="never") as backend:
             queue = Queue(QUEUE, backend=backend)
+            # Only now: opening a backend does not try again, by design, so that a fallback is quick.
+            striking = asyncio.create_task(FAULTS[fault](scene))
             while not striking.done() or ids:
                 batch, ids = ids[:_BATCH], ids[_BATCH:]
                 if not batch:
