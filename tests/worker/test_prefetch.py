@@ -110,3 +110,12 @@ def test_there_is_an_upper_bound() -> None:
         prefetch.ran(0)
         prefetch.answered(1)
     assert prefetch.ahead == 100
+
+
+def test_a_server_that_was_away_does_not_have_more_claimed_than_can_start_in_time() -> None:
+    prefetch = Prefetch(1)
+    for _ in range(2000):
+        prefetch.ran(0.01)
+        prefetch.answered(30)
+    # A job may wait 50 ms here, of which 25 are planned with: two and a half jobs.
+    assert prefetch.ahead == 3

@@ -13,6 +13,8 @@ from jobqueue import BackendUnavailable, Job, JobState, NewJob, Queue, Registry,
 from jobqueue.backends import Backend, RedisBackend
 from jobqueue.backends.protocol import Exchange
 from jobqueue.model.events import EventType
+from jobqueue.model.record import JobRecord
+from jobqueue.worker.ready import Ready
 from tests.servers import server, valkey_binary
 
 
@@ -186,17 +188,26 @@ async def test_a_worker_outlives_its_server() -> None:
 async def test_a_job_whose_lease_ran_out_before_it_could_start_is_handed_back(
     tickets: Queue, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stops = [1000.0]
+    stops: list[float] = []
+    was_stopped = asyncio.Event()
+    ready_take = Ready.take
+
+    def take(self: Ready) -> JobRecord | None:
+        if len(self) and not was_stopped.is_set():
+            # The process was stopped for a long time between the claim and the start, once.
+            was_stopped.set()
+            stops.append(1000.0)
+        return ready_take(self)
 
     def clock() -> float:
-        # The process is stopped for a long time between the claim and the start, once.
         return time.perf_counter() + (stops.pop() if stops else 0)
 
     @registry.processor("n")
     async def same(job: Job[int]) -> int:
         return job.data
 
-    monkeypatch.setattr("jobqueue.worker.lane.perf_counter", clock)
+    monkeypatch.setattr(Ready, "take", take)
+    monkeypatch.setattr("jobqueue.worker.ready.perf_counter", clock)
     backend = await tickets.backend()
     job = await tickets.enqueue("n", 7)
     async with Worker(tickets, registry=registry):

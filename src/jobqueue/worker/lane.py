@@ -1,6 +1,6 @@
 """A lane: one queue inside a worker. It owns what its duties share, and nothing else.
 
-1. Long-lived slots run jobs, one after the other.
+1. Long-lived slots run jobs, one after the other, from what is ready (ready.py).
 2. Two pumps (exchange.py) hand finished jobs in and fetch new ones, in the same call.
 3. A waker waits for the queue's marker while nothing is in sight; a timer for what falls due.
 4. A listener takes orders from other processes: cancel this job.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from time import perf_counter
 
@@ -28,6 +27,7 @@ from jobqueue.queue import Queue
 from jobqueue.running import Attempt
 from jobqueue.worker.executor import Executor
 from jobqueue.worker.prefetch import LONGEST_WAIT, Prefetch
+from jobqueue.worker.ready import Ready
 
 _BLOCK_SECONDS = 10.0
 _ORDER_SECONDS = 30.0
@@ -67,15 +67,14 @@ class Lane:
         self.outbox = asyncio.Event()
         self.prefetch = Prefetch(slots, enabled=prefetch)
         self._executor = executor
-        self._lease = lease
-        self._ready: deque[tuple[JobRecord, float]] = deque()
+        # No slot got free for so long, so every job that runs here takes at least that.
+        self._ready = Ready(lease, hand_back=self._hand_back, overdue=lambda: self.prefetch.ran(LONGEST_WAIT))
         self._idle_slots: list[asyncio.Future[None]] = []
         self._idle_pumps: list[asyncio.Future[None]] = []
         self._exchanging = 0
         self._hints = 0
         self._resting = asyncio.Event()
         self._timer: asyncio.Task[None] | asyncio.TimerHandle | None = None
-        self._patience: asyncio.TimerHandle | None = None
         self._onlookers: list[asyncio.Future[None]] = []
 
     def start(self, tasks: TaskGroup) -> None:
@@ -138,10 +137,10 @@ class Lane:
             return
         for record in page.leases:
             self.held[record.id] = record.token or 0
-            self._ready.append((record, asked_at))
+        self._ready.put(page.leases, asked_at)
         for _ in page.leases:
             if not self._start_slot():
-                self._wait_patiently()
+                self._ready.watch()
                 break
         if repeated or hints != self._hints:
             # Somebody said that there is work after this was asked: "nothing" is an old answer.
@@ -193,25 +192,20 @@ class Lane:
             # One scope serves many jobs: entering one for each would cost as much as running it.
             with anyio.CancelScope() as scope:
                 while not scope.cancel_called:
-                    if not self._ready:
+                    record = self._ready.take()
+                    if record is None:
                         future = loop.create_future()
                         self._idle_slots.append(future)
                         await future
-                        continue
-                    record, claimed_at = self._ready.popleft()
-                    began = perf_counter()
-                    if began - claimed_at < self._lease:
-                        await self._run(record, scope, began)
                     else:
-                        # The process was stopped in between. Its keeper may have renewed the lease since, or the job
-                        # runs elsewhere by now: handing it back is right in both cases.
-                        self._hand_back(record, "its lease was not kept")
+                        await self._run(record, scope)
 
-    async def _run(self, record: JobRecord, scope: anyio.CancelScope, began: float) -> None:
+    async def _run(self, record: JobRecord, scope: anyio.CancelScope) -> None:
         attempt = Attempt(record, self._executor.resources)
         attempt.scope = scope
         self.running[record.id] = attempt
         outcome: Outcome | None = None
+        began = perf_counter()
         try:
             outcome = await self._executor.run(record, attempt, scope)
         finally:
@@ -245,25 +239,10 @@ class Lane:
 
     def hand_back_ready(self, reason: str = "shutdown") -> None:
         """Claimed and not started: back at once."""
-        while self._ready:
-            self._hand_back(self._ready.popleft()[0], reason)
+        self._ready.hand_back(reason)
 
     def _hand_back(self, record: JobRecord, reason: str) -> None:
         self.settle(Settlement(record.id, record.token or 0, Released(reason)))
-
-    def _wait_patiently(self) -> None:
-        """Jobs were claimed ahead of a free slot: see to it that none of them waits here for long."""
-        if self._patience is None and self._ready:
-            first = self._ready[0][0]
-            self._patience = asyncio.get_running_loop().call_later(LONGEST_WAIT, self._lose_patience, first)
-
-    def _lose_patience(self, first: JobRecord) -> None:
-        self._patience = None
-        if self._ready and self._ready[0][0] is first:
-            self.prefetch.ran(LONGEST_WAIT)
-            self.hand_back_ready("no slot was free")
-        else:
-            self._wait_patiently()
 
     def extended(self, extension: Extension) -> None:
         """What came of renewing the leases: some may be lost, some jobs are to be cancelled."""
@@ -352,7 +331,7 @@ class Lane:
 
     def stop_timer(self) -> None:
         """The lane is ending."""
-        for timer in (self._timer, self._patience):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._patience = None
+        self._ready.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -48,4 +48,6 @@ class Prefetch:
         if self._seen < _ENOUGH_SEEN or self._run > SHORT_SECONDS:
             self.ahead = 0
         else:
-            self.ahead = min(self._most, math.ceil(self._slots * self._answer / max(self._run, 1e-6)))
+            # A far server, or one that was away, takes longer to answer than a claimed job may wait here.
+            useful = min(self._answer, LONGEST_WAIT / 2)
+            self.ahead = min(self._most, math.ceil(self._slots * useful / max(self._run, 1e-6)))
