@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.measures import TRIALS
 from benchmarks.measures.trial import Arena, Trial
 from benchmarks.report import chart, document, table
-from benchmarks.roster import OURS, ROSTER, UnknownContestant, chosen
+from benchmarks.roster import ROSTER, UnknownContestant, chosen
 from benchmarks.rounds import play
 from benchmarks.server import NoServer, ServerProcess
 
@@ -67,8 +67,10 @@ def main() -> None:
     (given.out / "results.svg").write_text(chart.svg(made))
     print(table.plain(made))
     print(f"written: {given.out}/results.json, results.md, results.svg")
-    if any(note.startswith("failed twice") for row in made.rows for name, note in row.notes.items() if name == OURS):
-        raise SystemExit("jobqueue failed a trial")
+    ours = {entry.name for entry in entries if not entry.rival}
+    broken = [f"{name} failed {trial}: {why[0]}" for (trial, name), why in outcome.failures.items() if name in ours]
+    if broken:
+        raise SystemExit("\n".join(broken))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from benchmarks.proxy import ProxyProcess
 from benchmarks.roster import Entry
 
 Say = Callable[[str], None]
-_FAILURES = 2
+_FORGIVEN = 1
 
 
 @dataclass(slots=True)
@@ -24,8 +24,8 @@ class Outcome:
     values: dict[str, dict[str, dict[int, float]]] = field(default_factory=dict[str, dict[str, dict[int, float]]])
     footnotes: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """Why a contestant has no value, by trial and contestant."""
-    failures: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
-    """How many runs broke, by trial and contestant."""
+    failures: dict[tuple[str, str], list[str]] = field(default_factory=dict[tuple[str, str], list[str]])
+    """Why runs broke, one reason a run, by trial and contestant."""
     facts: dict[str, dict[str, object]] = field(default_factory=dict[str, dict[str, object]])
     """Versions, settings and notes, by contestant."""
     absent: dict[str, str] = field(default_factory=dict[str, str])
@@ -36,6 +36,24 @@ class Outcome:
         """Put down what one run of a trial gave."""
         for figure, value in values.items():
             self.values.setdefault(figure, {}).setdefault(contestant, {})[number] = value
+
+    def fail(self, trial: str, entry: Entry, why: str) -> None:
+        """A run broke. A rival's first may be bad luck, and its other rounds count; one of ours is never forgiven."""
+        reasons = self.failures.setdefault((trial, entry.name), [])
+        reasons.append(why)
+        if not entry.rival:
+            self.footnotes[trial, entry.name] = f"failed: {why}"
+        elif len(reasons) > _FORGIVEN:
+            self.footnotes[trial, entry.name] = f"failed twice, the second time: {why}"
+
+    def note(self, trial: str, contestant: str) -> str | None:
+        """What a reader has to know of a contestant in this trial, beside its figures or instead of them."""
+        place = (trial, contestant)
+        if place in self.footnotes:
+            return self.footnotes[place]
+        if place in self.failures:
+            return f"one run failed and does not count: {self.failures[place][0]}"
+        return None
 
 
 def play(arena: Arena, entries: Sequence[Entry], trials: Sequence[Trial], rounds: int, say: Say) -> Outcome:
@@ -105,10 +123,7 @@ def _one(arena: Arena, program: Program, trial: Trial, outcome: Outcome) -> dict
         outcome.footnotes[place] = str(why)
         return {}
     except ContestantFailed as why:
-        outcome.failures[place] = outcome.failures.get(place, 0) + 1
-        # Once may be bad luck, and its other rounds count; twice is a fact about the contestant.
-        if outcome.failures[place] == _FAILURES:
-            outcome.footnotes[place] = f"failed twice, the second time: {why}"
+        outcome.fail(trial.name, program.entry, str(why))
         return None
 
 

@@ -30,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure."""
+    """One figure. A contestant may have both a cell and a note."""
 
     figure: str
     title: str
@@ -66,8 +66,8 @@ def make(
             figure.unit,
             figure.better,
             figure.digits,
-            _cells(outcome.values.get(figure.name, {})),
-            {name: outcome.footnotes[trial.name, name] for name in present if (trial.name, name) in outcome.footnotes},
+            _cells(_counting(outcome, trial.name, figure.name)),
+            {name: note for name in present if (note := outcome.note(trial.name, name)) is not None},
         )
         for trial in trials
         for figure in trial.figures
@@ -94,6 +94,12 @@ def make(
 def dumps(document: Document) -> str:
     """As JSON."""
     return json.dumps(asdict(document), indent=2) + "\n"
+
+
+def _counting(outcome: Outcome, trial: str, figure: str) -> dict[str, dict[int, float]]:
+    """What was measured, without those whose runs broke too often to believe the others."""
+    values = outcome.values.get(figure, {})
+    return {name: by_round for name, by_round in values.items() if (trial, name) not in outcome.footnotes}
 
 
 def _cells(values: dict[str, dict[int, float]]) -> dict[str, Cell]:

@@ -16,7 +16,7 @@ def plain(document: Document) -> str:
         for name, cell in _ranked(row):
             spread = f"{_number(cell.low, row)} to {_number(cell.high, row)}"
             lines.append(f"  {name:<17}{_number(cell.median, row):>12}   {spread:<26}{_ratio(name, cell)}")
-        lines.extend(f"  {name:<17}{'–':>12}   {note}" for name, note in row.notes.items())
+        lines.extend(f"  {name:<17}{'' if name in row.cells else '–':>12}   {note}" for name, note in row.notes.items())
         lines.append("")
     lines.extend(f"SKIPPED {name}: {why}" for name, why in document.absent.items())
     return "\n".join(lines)
@@ -24,7 +24,9 @@ def plain(document: Document) -> str:
 
 def markdown(document: Document) -> str:
     """For docs/benchmarks.md: one table with the figures as rows and contestants as columns, and what lies behind."""
-    names = [name for name in document.contestants if any(name in row.cells for row in document.rows)]
+    names = [
+        name for name in document.contestants if any(name in row.cells or name in row.notes for row in document.rows)
+    ]
     lines = [
         f"Made {document.made} on {document.machine['processor']}, {document.machine['cores']} cores, "
         f"{document.machine['system']}, Python {document.machine['python']}; {document.settings['server']}. "
@@ -61,16 +63,24 @@ def _ranked(row: Row) -> list[tuple[str, Cell]]:
 
 
 def _cell(row: Row, name: str, notes: list[str]) -> str:
+    return " ".join(part for part in (_figure(row, name), _mark(row, name, notes)) if part)
+
+
+def _figure(row: Row, name: str) -> str:
     cell = row.cells.get(name)
-    if cell is not None:
-        ratio = "" if name == OURS or cell.ratio is None else f" ({_rounded(cell.ratio)}×)"
-        return f"{_number(cell.median, row)}{ratio}"
+    if cell is None:
+        return "–" if name in row.notes else ""
+    ratio = "" if name == OURS or cell.ratio is None else f" ({_rounded(cell.ratio)}×)"
+    return f"{_number(cell.median, row)}{ratio}"
+
+
+def _mark(row: Row, name: str, notes: list[str]) -> str:
     note = row.notes.get(name)
     if note is None:
         return ""
     if note not in notes:
         notes.append(note)
-    return f"– [{notes.index(note) + 1}]"
+    return f"[{notes.index(note) + 1}]"
 
 
 def _number(value: float, row: Row) -> str:

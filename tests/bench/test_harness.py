@@ -92,6 +92,29 @@ def test_ratios_are_of_the_same_round() -> None:
     assert json.loads(document.dumps(made))["rows"][0]["cells"]["bullmq"]["ratio"] == 2.5
 
 
+def test_a_failure_of_ours_is_never_forgiven_and_one_of_a_rival_is_shown() -> None:
+    outcome = Outcome()
+    trials = [trial for trial in TRIALS if trial.name == "process-1"]
+    entries = chosen("jobqueue,bullmq,arq")
+    for number in (1, 2, 3):
+        for entry in entries:
+            outcome.add(entry.name, number, {"process-1": 10.0})
+    ours, bullmq, arq = entries
+    for entry, why in [(ours, "lost one"), (bullmq, "hung"), (arq, "hung"), (arq, "hung again")]:
+        outcome.fail("process-1", entry, why)
+    given = argparse.Namespace(rounds=3, seconds=1, payload=150, bulk=1000)
+    made = document.make(outcome, entries, trials, given, "a server")
+    assert set(made.rows[0].cells) == {"bullmq"}
+    assert made.rows[0].notes == {
+        "jobqueue": "failed: lost one",
+        "bullmq": "one run failed and does not count: hung",
+        "arq": "failed twice, the second time: hung again",
+    }
+    assert all(note in table.plain(made) for note in made.rows[0].notes.values())
+    assert "| – [1] | 10 [2] | – [3] |" in table.markdown(made)
+    assert "2. one run failed and does not count: hung" in table.markdown(made)
+
+
 def test_the_percentile_is_the_nearest_rank() -> None:
     assert percentile([float(n) for n in range(100)], 0.99) == 99
     assert percentile([5.0], 0.5) == 5
