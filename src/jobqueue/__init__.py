@@ -39,6 +39,7 @@ from jobqueue.model.letter import DeadLetter
 from jobqueue.model.options import JobOptions, Keep, Priority
 from jobqueue.model.record import JobError, JobState
 from jobqueue.model.retry import Retry
+from jobqueue.model.stats import JobStats
 from jobqueue.new_job import JobDefaults, NewJob
 from jobqueue.queue import Counts, Queue
 from jobqueue.registry import Processor, Registry, processor
@@ -78,6 +79,7 @@ __all__ = [
     "JobQueueError",
     "JobSignal",
     "JobState",
+    "JobStats",
     "JobTimeout",
     "JobType",
     "Keep",

@@ -43,6 +43,7 @@ from jobqueue.model.naming import checked_name
 from jobqueue.model.options import JobOptions, checked_priority, options
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.model.record import JobRecord, JobState
+from jobqueue.model.stats import MOST_MINUTES, JobStats, stats_of
 from jobqueue.model.times import Seconds, moment_ms, span_ms
 from jobqueue.new_job import CheckedJob, EnqueueOptions, JobDefaults, NewJob, checked_job, new_job
 
@@ -182,6 +183,14 @@ class Queue:
         """Seconds since the oldest waiting job was enqueued; None if none waits."""
         status = await (await self.backend()).status(self.name)
         return None if status.oldest_ms is None else status.oldest_ms / 1000
+
+    async def stats(self, minutes: int = 60) -> list[JobStats]:
+        """What attempts came to and how long they took, by minute and job type, oldest first. ``minutes`` counts back
+        from now; they are kept for a day, so 1440 is all. Minutes in which none ended are left out. O(minutes).
+        """
+        if not 1 <= minutes <= MOST_MINUTES:
+            raise InvalidOption(f"minutes must be between 1 and {MOST_MINUTES}, not {minutes}")
+        return stats_of(await (await self.backend()).stats(self.name, minutes))
 
     async def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """What happens in the queue, as it happens; ``after`` an event's ``id``, or ``"0"`` for the oldest

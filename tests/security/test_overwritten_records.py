@@ -160,3 +160,23 @@ async def test_a_timeout_that_makes_no_sense_counts_as_none(bench: Bench, timeou
     await bench.overwrite(job, "options", f'{{"timeout":{timeout}}}')
     await bench.work()
     assert await bench.state(job) is JobState.COMPLETED
+
+
+@pytest.mark.parametrize("spoilt", [("SET", "x"), ("HSET", "c0 n", "no number"), ("HSET", "us n", str(2**63 - 1))])
+async def test_a_spoilt_statistic_stops_nobody(bench: Bench, spoilt: tuple[str, ...]) -> None:
+    jobs = await bench.queue.enqueue_many([NewJob("n", number) for number in range(5)])
+    await bench.clock.advance(hours=1)
+    command, *words = spoilt
+    await bench.write(command, f"jobqueue:{{tickets}}:stats:{bench.clock.now_ms() // 60_000}", *words)
+    await Worker(bench.queue, registry=bench.registry, clock=bench.clock).drain()
+    assert {await bench.state(job) for job in jobs} == {JobState.COMPLETED}
+    await bench.queue.stats()
+
+
+async def test_statistics_leave_by_themselves(bench: Bench) -> None:
+    await bench.queue.enqueue("n", 1)
+    await bench.work()
+    key = f"jobqueue:{{tickets}}:stats:{bench.clock.now_ms() // 60_000}"
+    day_ms = 86_400_000
+    left_ms: int = await bench.client.pttl(key)
+    assert day_ms / 2 < left_ms <= day_ms

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from jobqueue import (
     CallNext,
     DeadLetters,
+    InvalidOption,
     Job,
     JobCancelled,
     JobFailed,
@@ -401,3 +402,28 @@ async def test_results_awaited_one_after_the_other_share_one_reader(
         for n in range(5):
             assert await (await tickets.enqueue("n", n)).result(timeout=10) == n
     assert beginnings == 1
+
+
+async def test_the_queue_says_what_its_attempts_came_to(tickets: Queue, registry: Registry) -> None:
+    @registry.processor("works")
+    async def works(job: Job[int]) -> None: ...
+
+    @registry.processor("breaks")
+    async def breaks(job: Job[int]) -> None:
+        raise ValueError("no")
+
+    twice = Retry(attempts=2, delay=0)
+    await tickets.enqueue_many([*(NewJob("works", n) for n in range(5)), NewJob("breaks", 1, retry=twice)])
+    await Worker(tickets, registry=registry).drain()
+    totals: dict[str, list[int]] = {}
+    for row in await tickets.stats(minutes=5):
+        assert sum(row.durations) == row.attempts
+        for place, number in enumerate((row.completed, row.retried, row.failed, row.cancelled)):
+            totals.setdefault(row.type, [0, 0, 0, 0])[place] += number
+    assert totals == {"works": [5, 0, 0, 0], "breaks": [0, 1, 1, 0]}
+
+
+@pytest.mark.parametrize("minutes", [0, -1, 1441])
+async def test_statistics_are_kept_for_a_day(tickets: Queue, minutes: int) -> None:
+    with pytest.raises(InvalidOption, match="between 1 and 1440"):
+        await tickets.stats(minutes)

@@ -13,7 +13,7 @@ method unless its docstring says otherwise:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -126,7 +126,8 @@ class Exchange:
 
     ``caller`` and ``sequence`` make the whole call repeatable: the backend remembers the last sequence of each caller
     with its reply, so that a repeat settles nothing twice and returns the *same* leases (those still held) instead of
-    orphaning them. A caller, named ``<worker>/0`` or ``<worker>/1``, has one exchange under way at a time and raises
+    orphaning them. ``tallies`` is added to the counters of the minute (model/stats.py), and rides with settlements. A
+    caller, named ``<worker>/0`` or ``<worker>/1``, has one exchange under way at a time and raises
     ``sequence`` by one for each new one. ``dead_letter`` names the queue that gets a letter for jobs found expired
     on the way.
     """
@@ -139,6 +140,7 @@ class Exchange:
     lease_ms: int = 15_000
     repeated: bool = False
     dead_letter: str | None = None
+    tallies: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(slots=True)
@@ -344,6 +346,11 @@ class Backend(Protocol):
 
     async def status(self, queue: str) -> Status:
         """Counts, age and pause in one consistent look; O(1) in the backlog."""
+        ...
+
+    async def stats(self, queue: str, minutes: int) -> list[tuple[int, dict[str, int]]]:
+        """The counters of the last ``minutes`` (this one included, at most MOST_MINUTES): when each minute began in ms,
+        and what the tallies in it add up to; oldest first, without those in which nothing was counted."""
         ...
 
     async def logs(self, queue: str, job_id: str) -> list[bytes]:

@@ -55,6 +55,7 @@ class Pump:
             claim=claim,
             lease_ms=self._lease_ms,
             dead_letter=lane.queue.dead_letter,
+            tallies=lane.tallies.take(),
         )
         page: Page | None = None
         repeated = False

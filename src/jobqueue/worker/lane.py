@@ -23,6 +23,7 @@ from jobqueue.errors import BackendError
 from jobqueue.logs import LEASE_LOST, emit
 from jobqueue.model.outcome import Outcome, Released
 from jobqueue.model.record import JobRecord
+from jobqueue.model.stats import Tallies
 from jobqueue.queue import Queue
 from jobqueue.running import Attempt
 from jobqueue.worker.executor import Executor
@@ -64,6 +65,7 @@ class Lane:
         self.rearm = False
         """A marker was taken that this lane cannot answer: pass it on."""
         self.stopping = False
+        self.tallies = Tallies()
         self.outbox = asyncio.Event()
         self.prefetch = Prefetch(slots, enabled=prefetch)
         self._executor = executor
@@ -209,7 +211,8 @@ class Lane:
         try:
             outcome = await self._executor.run(record, attempt, scope)
         finally:
-            self.prefetch.ran(perf_counter() - began)
+            took = perf_counter() - began
+            self.prefetch.ran(took)
             if self.running.get(record.id) is attempt:
                 del self.running[record.id]
             if self._onlookers:
@@ -220,6 +223,7 @@ class Lane:
             self.nudge()
         else:
             lines = attempt.take_lines(SYSTEM_CLOCK.now_ms()) if attempt.lines else ()
+            self.tallies.add(record.type, outcome, took)
             self.settle(Settlement(record.id, attempt.token, outcome, lines))
 
     def cancel(self, job_id: str, reason: str) -> None:

@@ -205,6 +205,13 @@ class MemoryBackend:
             paused=shelf.paused,
         )
 
+    async def stats(self, queue: str, minutes: int) -> list[tuple[int, dict[str, int]]]:
+        shelf = await self._step(queue)
+        oldest = self._clock.now_ms() // 60_000 - minutes
+        return [
+            (minute * 60_000, dict(counters)) for minute, counters in sorted(shelf.minutes.items()) if minute > oldest
+        ]
+
     async def logs(self, queue: str, job_id: str) -> list[bytes]:
         shelf = await self._step(queue)
         return list(shelf.logs.get(job_id, ()))

@@ -19,6 +19,8 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
     letter = False
     if request.settlements:
         refused, letter = settle(shelf, request.settlements, now_ms)
+    if request.tallies:
+        shelf.count_attempts(request.tallies, now_ms)
     move_due(shelf, now_ms)
 
     held = shelf.hold_ms > now_ms

@@ -8,7 +8,7 @@ move can be made here.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from jobqueue.errors import InvalidState
 from jobqueue.model.events import EventType
 from jobqueue.model.outcome import KEEP_ALL, Retention
 from jobqueue.model.record import FINISHED, JobError, JobRecord, JobState, Trigger, allows
+from jobqueue.model.stats import MOST_MINUTES
 
 EXPIRED = JobError("Expired", "expired in the queue before it was started")
 
@@ -71,8 +72,20 @@ class Shelf:
         self.calls: dict[str, Call] = {}
         self.presences: dict[str, Presence] = {}
         self.orders: dict[str, list[Order]] = {}
+        self.minutes: dict[int, dict[str, int]] = {}
         self.marker.clear()
         self.journal.forget()
+
+    def count_attempts(self, tallies: Mapping[str, int], now_ms: int) -> None:
+        """Add to the counters of this minute; those older than a day go."""
+        minute = now_ms // 60_000
+        counters = self.minutes.get(minute)
+        if counters is None:
+            counters = self.minutes[minute] = {}
+            for old in [other for other in self.minutes if other <= minute - MOST_MINUTES]:
+                del self.minutes[old]
+        for name, count in tallies.items():
+            counters[name] = counters.get(name, 0) + count
 
     # Into a state.
 

@@ -159,6 +159,8 @@ class RedisBackend:
             request.claim,
             request.dead_letter or "",
             *codec.settlements_words(request.settlements),
+            *(word for counter in request.tallies.items() for word in counter),
+            len(request.tallies),
         )
         now, first_token, look_again, more, paused, outbox, refused, claimed_at, ids, records, lives = reply
         now_ms, started_ms, worker = int(now), int(claimed_at), request.worker
@@ -266,6 +268,10 @@ class RedisBackend:
             oldest_ms=None if oldest < 0 else int(oldest),
             paused=bool(paused),
         )
+
+    async def stats(self, queue: str, minutes: int) -> list[tuple[int, dict[str, int]]]:
+        reply = await self._calls.read("stats", self._prefix(queue), self._now(), minutes)
+        return [(int(begin), codec.counters_of(flat)) for begin, flat in zip(reply[::2], reply[1::2], strict=True)]
 
     async def logs(self, queue: str, job_id: str) -> list[bytes]:
         key = keys.logs(self._namespace, queue, job_id)

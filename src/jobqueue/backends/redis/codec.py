@@ -209,6 +209,12 @@ def events_of(entry_id: Any, flat: Sequence[Any]) -> list[Event]:
     ]
 
 
+def counters_of(flat: Sequence[Any]) -> dict[str, int]:
+    """A hash of numbers; what somebody else wrote between them is left out."""
+    pairs = ((text(flat[at]), _number(flat[at + 1])) for at in range(0, len(flat) - 1, 2))
+    return {name: number for name, number in pairs if number is not None and number >= 0}
+
+
 def letter_record(flat: Sequence[Any], queue: str) -> tuple[str, JobRecord]:
     """An outbox entry as the queue it is for and the failed job as it was."""
     fields = {text(flat[at]): flat[at + 1] for at in range(0, len(flat) - 1, 2)}

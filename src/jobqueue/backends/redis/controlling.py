@@ -17,6 +17,7 @@ from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import text, texts
 from jobqueue.errors import InvalidState
 from jobqueue.model.record import JobState
+from jobqueue.model.stats import MOST_MINUTES
 
 
 async def control(
@@ -39,7 +40,7 @@ async def control(
         case RetryFailed(limit):
             return await _retry_failed(calls, prefix, now, limit)
         case Obliterate(force):
-            gone = await _obliterate(calls, prefix, queue, force=force)
+            gone = await _obliterate(calls, prefix, now, queue, force=force)
             await calls.command("SREM", keys.queues(namespace), queue)
             announced.pop(queue, None)
             return gone
@@ -80,10 +81,10 @@ async def _retry_failed(calls: Calls, prefix: str, now: str, limit: int) -> list
     return retried
 
 
-async def _obliterate(calls: Calls, prefix: str, queue: str, *, force: bool) -> list[str]:
+async def _obliterate(calls: Calls, prefix: str, now: str, queue: str, *, force: bool) -> list[str]:
     gone: list[str] = []
     while True:
-        answer, found = await calls.run("obliterate", prefix, int(force), MAX_BATCH)
+        answer, found = await calls.run("obliterate", prefix, int(force), MAX_BATCH, now, MOST_MINUTES)
         match text(answer):
             case "refused":
                 raise InvalidState(

@@ -26,6 +26,7 @@ lives, logged (whether any job has ever had such a key) |
 | ``events``           | stream | what happened, one entry a script |
 | ``outbox``           | stream | effects for other queues, not yet delivered |
 | ``seen`` ``workers`` | zset, hash | live workers |
+| ``stats:<minute>``   | hash   | counters of the attempts that ended in it (model/stats.py); expires after a day |
 | ``orders:<worker>``  | list   | what others want of a worker; expires after a minute |
 
 Beside them stands ``<namespace>:queues``, a set of the names of all queues.

@@ -20,6 +20,7 @@ from jobqueue.testing.contract.leases import LeaseContract
 from jobqueue.testing.contract.repeats import RepeatContract
 from jobqueue.testing.contract.retention import RetentionContract
 from jobqueue.testing.contract.settling import SettlingContract
+from jobqueue.testing.contract.stats import StatsContract
 
 
 class BackendContract(
@@ -32,6 +33,7 @@ class BackendContract(
     ControllingContract,
     EventContract,
     DeadLetterContract,
+    StatsContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 

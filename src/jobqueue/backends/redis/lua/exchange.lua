@@ -10,10 +10,11 @@
 --         f failed:    a error JSON, b keep count, c keep age, d error type, e dead letter queue (kind F: no attempt spent)
 --         l released:  a reason, b delay ms, c hold of the queue in ms
 --         x cancelled: a reason, b keep count, c keep age
+--       then counters of attempts, each with what to add; at last the number of those
 -- RETURNS: now, first token, look again at ms ('' never), more waiting, paused, outbox, refused ids, claimed at,
 --          ids of claimed jobs, their records (nil: lost since), and for each that has a life: its place, its life
 -- COST: O(log n) for each job settled, promoted and claimed; 1000 promoted at the most
--- INCLUDES: clock events order state finish logs
+-- INCLUDES: clock events order state finish logs stats
 local P, now = KEYS[1], now_ms(ARGV[1])
 local worker, caller, sequence = ARGV[2], ARGV[3], ARGV[4]
 local lease_ms, claim, dead_letter = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
@@ -187,6 +188,9 @@ if completions + others > 0 then
     end
   end
 end
+
+local tallies = tonumber(ARGV[#ARGV])
+if tallies > 0 then count_attempts(P, now, #ARGV - 2 * tallies, #ARGV - 2) end
 
 -- What is due joins the end of the line.
 local due

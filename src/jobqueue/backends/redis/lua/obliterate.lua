@@ -1,9 +1,9 @@
 -- Everything -> gone: one batch; the caller repeats it until nothing is left.
 -- KEYS: queue prefix
--- ARGV: force ('1' or '0'), limit
+-- ARGV: force ('1' or '0'), limit, now, how many minutes of statistics there may be
 -- RETURNS: 'refused', number active; or 'more', ids; or 'done', ids
 -- COST: O(limit * log n)
--- INCLUDES: order state
+-- INCLUDES: clock order state stats
 local P, limit = KEYS[1], tonumber(ARGV[2])
 local active = redis.call('ZCARD', P .. 'active')
 if active > 0 and ARGV[1] ~= '1' then return { 'refused', active } end
@@ -23,4 +23,6 @@ for _, name in ipairs({ 'meta', 'wake', 'events', 'outbox', 'leases', 'cancellin
   'workers', 'seen' }) do
   redis.call('DEL', P .. name)
 end
+local this = minute_of(now_ms(ARGV[3]))
+for back = 0, tonumber(ARGV[4]) do redis.call('DEL', stats_key(P, this - back)) end
 return { 'done', {} }
