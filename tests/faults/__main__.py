@@ -12,13 +12,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from tests.faults.judge import Judgement
-from tests.faults.runs import FAULTS, Plan, Report, run
+from tests.faults.runs import Report, run
+from tests.faults.scene import Plan
+from tests.faults.strikes import FAULTS
 
 LONG = {
     "F2": Plan(jobs=20_000, times=200, seed=0, longest=0.1, every=0.5),
     "F3": Plan(jobs=20_000, times=20, seed=0, every=1.5),
+    "F4": Plan(jobs=10_000, times=10, seed=0, lease=5, every=2),
     "F6": Plan(jobs=20_000, times=1000, seed=0),
     "F7": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.3, every=0.5),
+    "F8": Plan(jobs=20_000, times=150, seed=0, every=2),
+    "F10": Plan(jobs=20_000, times=50, seed=0, longest=0.5, every=0.5),
+    "F12": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.1, every=1),
+    "F21": Plan(jobs=1_000, times=100_000, seed=0),
 }
 
 
@@ -39,12 +46,13 @@ def arguments() -> argparse.Namespace:
 def line(report: Report) -> str:
     """A run in one line."""
     found = report.judgement
-    verdict = "sound" if found.sound else "NOT SOUND"
+    verdict = "sound" if report.sound else "NOT SOUND"
+    complaints = "".join(f"\n  {complaint}" for complaint in report.complaints[:20])
     return (
         f"{report.fault} seed {report.plan.seed}: {verdict}; "
         f"{found.acknowledged} acknowledged, {len(found.lost)} lost, "
         f"{len(found.unexpected)} unexpected, {found.repeated} repeated, {len(found.unexplained)} without a reason; "
-        f"struck {report.struck} times; {_recovery(found)}"
+        f"struck {report.struck} times; {_recovery(found)}{complaints}"
     )
 
 
@@ -64,12 +72,12 @@ def main() -> None:
     for fault in given.faults or FAULTS:
         plan = LONG[fault]
         seed = secrets.randbelow(2**32) if given.seed is None else given.seed
-        print(f"{FAULTS[fault].__doc__} Seed {seed}.", file=sys.stderr, flush=True)
+        print(f"{FAULTS[fault].name} Seed {seed}.", file=sys.stderr, flush=True)
         jobs, times = max(1, round(plan.jobs * given.scale)), max(1, round(plan.times * given.scale))
         reports.append(asyncio.run(run(fault, replace(plan, jobs=jobs, times=times, seed=seed))))
         print(line(reports[-1]), flush=True)
     given.report.write_text(json.dumps([asdict(report) for report in reports], indent=2) + "\n", encoding="utf-8")
-    if not all(report.judgement.sound for report in reports):
+    if not all(report.sound for report in reports):
         raise SystemExit("jobs were lost, invented, or repeated without a reason: see above")
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,6 +59,21 @@ class DurableServer:
             self._process.wait()
             self._process = None
 
+    def stop(self) -> None:
+        """SIGSTOP."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def connections(self) -> int:
+        """How many clients it has."""
+        with redis.Redis.from_url(self.url) as client:  # pyright: ignore[reportUnknownMemberType]
+            return int(client.info("clients")["connected_clients"])  # pyright: ignore[reportUnknownMemberType]
+
 
 class WorkerProcesses:
     """Workers, each in a process of its own, and what is done to them."""
@@ -66,6 +82,8 @@ class WorkerProcesses:
         self._words: Sequence[str] = (url, str(path), str(lease), str(longest))
         self._ledger = ledger
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._supervisor: threading.Thread | None = None
+        self._ending = threading.Event()
 
     def add(self) -> None:
         """One more."""
@@ -91,8 +109,38 @@ class WorkerProcesses:
         """SIGCONT."""
         self.processes[place].send_signal(signal.SIGCONT)
 
+    def terminate(self, place: int) -> tuple[int, float]:
+        """SIGTERM one of them and start another in its place; how it ended, and after how many seconds."""
+        leaver = self.processes[place]
+        began = time.monotonic()
+        leaver.terminate()
+        try:
+            code = leaver.wait(60)
+        except subprocess.TimeoutExpired:
+            leaver.kill()
+            code = leaver.wait()
+        took = time.monotonic() - began
+        self.processes.remove(leaver)
+        self.add()
+        return code, took
+
+    def supervise(self) -> None:
+        """From now on, start another for each that dies by itself."""
+        self._supervisor = threading.Thread(target=self._replace, daemon=True)
+        self._supervisor.start()
+
+    def _replace(self) -> None:
+        while not self._ending.wait(0.05):
+            for dead in [process for process in self.processes if process.poll() is not None]:
+                self.processes.remove(dead)
+                self.add()
+
     def end(self) -> list[int]:
         """SIGTERM all; their exit codes."""
+        if self._supervisor is not None:
+            self._ending.set()
+            self._supervisor.join()
+            self._supervisor = None
         for process in self.processes:
             process.send_signal(signal.SIGCONT)
             process.terminate()
@@ -107,8 +155,8 @@ class WorkerProcesses:
         return codes
 
 
-class ReplyDropper:
-    """A TCP proxy that now and then lets a request through and cuts the connection instead of passing the reply on."""
+class Proxy:
+    """A TCP proxy that can reset its connections, or let a request through and cut instead of passing the reply on."""
 
     def __init__(self, port: int, chance: random.Random) -> None:
         self._port, self._chance = port, chance
@@ -117,8 +165,9 @@ class ReplyDropper:
         self.dropped = 0
         self._more = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
-    async def __aenter__(self) -> ReplyDropper:
+    async def __aenter__(self) -> Proxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
         return self
@@ -135,6 +184,11 @@ class ReplyDropper:
             await self._more.wait()
             self._more.clear()
 
+    def reset(self) -> None:
+        """Cut every connection, on both sides, without a farewell."""
+        for writer in self._writers:
+            writer.transport.abort()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
         ways = [
@@ -142,11 +196,13 @@ class ReplyDropper:
             asyncio.create_task(self._pass(upstream_reader, writer, drop=True)),
         ]
         self._tasks.update(ways)
+        self._writers.update((writer, upstream_writer))
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
         self._tasks.difference_update(ways)
+        self._writers.difference_update((writer, upstream_writer))
         for side in (writer, upstream_writer):
             side.close()
 

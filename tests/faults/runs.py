@@ -5,36 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
-from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jobqueue import BackendUnavailable, Queue, connect
 from tests.faults.judge import Judgement, judge
 from tests.faults.ledger import Ledger, entries
-from tests.faults.parts import DurableServer, ReplyDropper, WorkerProcesses
+from tests.faults.parts import DurableServer, Proxy, WorkerProcesses
+from tests.faults.scene import Plan, Scene
+from tests.faults.strikes import FAULTS, Fault
 from tests.faults.worker_process import QUEUE
 
 _BATCH = 50
 _PATIENCE = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How much of a fault there is to be. Times are in seconds."""
-
-    jobs: int
-    times: int
-    """How often the fault strikes."""
-    seed: int
-    lease: float = 15
-    longest: float = 0.02
-    """Of a job."""
-    workers: int = 3
-    every: float = 0.25
-    """Between two strikes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,115 +30,64 @@ class Report:
     struck: int
     judgement: Judgement
     exit_codes: tuple[int, ...]
+    complaints: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Nothing at all went wrong."""
+        return self.judgement.sound and not self.complaints
 
 
-@dataclass(slots=True)
-class Scene:
-    """What a fault can lay hands on."""
-
-    plan: Plan
-    chance: random.Random
-    server: DurableServer
-    workers: WorkerProcesses
-    dropper: ReplyDropper | None
-
-
-Strike = Callable[[Scene], Coroutine[Any, Any, int]]
-
-
-async def killed_workers(scene: Scene) -> int:
-    """F2: SIGKILL one worker after the other, in the middle of their jobs."""
-    for _ in range(scene.plan.times):
-        await asyncio.sleep(scene.chance.uniform(0.5, 1.5) * scene.plan.every)
-        scene.workers.kill(scene.chance.randrange(len(scene.workers.processes)))
-    return scene.plan.times
-
-
-async def killed_server(scene: Scene) -> int:
-    """F3: SIGKILL the server and start it again on its append-only file."""
-    for _ in range(scene.plan.times):
-        await asyncio.sleep(scene.chance.uniform(0.5, 1.5) * scene.plan.every)
-        await asyncio.to_thread(scene.server.kill)
-        await asyncio.sleep(scene.chance.uniform(0, 0.3))
-        await asyncio.to_thread(scene.server.start)
-    return scene.plan.times
-
-
-async def dropped_replies(scene: Scene) -> int:
-    """F6: requests go through, and their replies are lost."""
-    assert scene.dropper is not None
-    scene.dropper.share = 0.02
-    await scene.dropper.until(scene.plan.times)
-    scene.dropper.share = 0
-    return scene.dropper.dropped
-
-
-async def stopped_workers(scene: Scene) -> int:
-    """F7: SIGSTOP a worker until its leases have run out and its jobs run elsewhere, then wake it."""
-    for _ in range(scene.plan.times):
-        await asyncio.sleep(scene.chance.uniform(0.5, 1.5) * scene.plan.every)
-        place = scene.chance.randrange(len(scene.workers.processes))
-        scene.workers.stop(place)
-        await asyncio.sleep(2.5 * scene.plan.lease)
-        scene.workers.wake(place)
-    return scene.plan.times
-
-
-FAULTS: dict[str, Strike] = {
-    "F2": killed_workers,
-    "F3": killed_server,
-    "F6": dropped_replies,
-    "F7": stopped_workers,
-}
-
-
-async def run(fault: str, plan: Plan) -> Report:
+async def run(name: str, plan: Plan) -> Report:
     """Enqueue ``plan.jobs`` while the fault strikes; when all is quiet again and nothing is left to do, judge."""
     chance = random.Random(plan.seed)
+    fault = FAULTS[name]
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jq-fault-")))
         server = DurableServer(folder)
         await asyncio.to_thread(server.start)
         stack.callback(server.kill)
-        dropper = None
-        if fault == "F6":
-            dropper = await stack.enter_async_context(ReplyDropper(server.port, chance))
-        url = dropper.url if dropper else server.url
+        proxy = await stack.enter_async_context(Proxy(server.port, chance)) if fault.proxied else None
         path = folder / "ledger"
         ledger = Ledger(path)
         stack.callback(ledger.close)
+        url = proxy.url if proxy else server.url
         workers = WorkerProcesses(url, ledger, path, lease=plan.lease, longest=plan.longest)
         stack.callback(workers.end)
         for _ in range(plan.workers):
             workers.add()
         await _ready(path, plan.workers)
-        scene = Scene(plan, chance, server, workers, dropper)
-        attempted: set[str] = set()
-        ids = [f"job-{number}" for number in range(plan.jobs)]
-
-        async with connect(url, fallback="never") as backend:
-            queue = Queue(QUEUE, backend=backend)
-            # Only now: opening a backend does not try again, by design, so that a fallback is quick.
-            striking = asyncio.create_task(FAULTS[fault](scene))
-            while not striking.done() or ids:
-                batch, ids = ids[:_BATCH], ids[_BATCH:]
-                if not batch:
-                    # The queue has run dry before the last strike: go on until it is over.
-                    batch = [f"more-{chance.getrandbits(60):x}" for _ in range(_BATCH)]
-                attempted.update(batch)
-                await asyncio.gather(*(_acknowledged(queue, job_id, ledger) for job_id in batch))
-                await _room(queue, striking)
-            struck = await striking
-
+        scene = Scene(plan, chance, ledger, server, workers, proxy, set())
+        struck = await _under(fault, scene)
         async with connect(server.url, fallback="never") as backend:
             queue = Queue(QUEUE, backend=backend)
             async with asyncio.timeout(_PATIENCE):
                 await _drained(queue)
             codes = await asyncio.to_thread(workers.end)
             completed = await _completed(queue)
-        found = entries(path)
-    judgement = judge(found, completed, attempted, outages=fault in {"F3", "F6"})
-    return Report(fault, plan, struck, judgement, tuple(codes))
+            found = entries(path)
+            if fault.inspect is not None:
+                await fault.inspect(scene, queue, found)
+    judgement = judge(found, completed, scene.attempted, outages=fault.outages)
+    return Report(name, plan, struck, judgement, tuple(codes), tuple(scene.complaints))
+
+
+async def _under(fault: Fault, scene: Scene) -> int:
+    """Enqueue for as long as the fault strikes, and all of the plan's jobs at least; returns how often it struck."""
+    ids = [f"job-{number}" for number in range(scene.plan.jobs)]
+    async with connect(scene.url, fallback="never") as backend:
+        queue = Queue(QUEUE, backend=backend)
+        # Only now: opening a backend does not try again, by design, so that a fallback is quick.
+        striking = asyncio.create_task(fault.strike(scene))
+        while not striking.done() or ids:
+            batch, ids = ids[:_BATCH], ids[_BATCH:]
+            if not batch:
+                # The queue has run dry before the last strike: go on until it is over.
+                batch = [f"more-{scene.chance.getrandbits(60):x}" for _ in range(_BATCH)]
+            scene.attempted.update(batch)
+            await asyncio.gather(*(_acknowledged(queue, job_id, scene.ledger) for job_id in batch))
+            await _room(queue, striking)
+        return await striking
 
 
 async def _ready(path: Path, workers: int) -> None:

@@ -1,12 +1,16 @@
 """A worker of a fault run: ``python -m tests.faults.worker_process URL LEDGER LEASE LONGEST``.
 
-Each job waits up to LONGEST seconds, and writes its beginning and its end into the ledger.
+Each job waits up to LONGEST seconds, and writes its beginning and its end into the ledger; but a poisonous one ends
+the process instead.
 """
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
+import os
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -15,21 +19,39 @@ from tests.faults.ledger import Ledger
 
 QUEUE = "faults"
 SLOTS = 10
+GRACE = 5.0
+POISONS = ("exit", "segfault", "kill")
+
+
+def die(poison: str) -> None:
+    """End this process as such a job would."""
+    match poison:
+        case "exit":
+            os._exit(1)
+        case "segfault":
+            faulthandler.disable()
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case _:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def main(url: str, path: str, lease: float, longest: float) -> None:
     ledger, registry = Ledger(Path(path)), Registry()
 
     @registry.processor("work")
-    async def work(job: Job[int]) -> int:
+    async def work(job: Job[int | str]) -> int | str:
         ledger.write("started", job.id)
+        if isinstance(job.data, str):
+            # Whatever runs here beside it is cut short for a reason.
+            ledger.write("disturbed", process=os.getpid())
+            die(job.data)
         await asyncio.sleep(random.uniform(0, longest))
         ledger.write("ended", job.id)
         return job.data
 
     async with connect(url, fallback="never") as backend:
         queue = Queue(QUEUE, backend=backend, defaults=JobDefaults(keep=Keep(completed=None)))
-        worker = Worker(queue, registry=registry, concurrency=SLOTS, lease=lease, grace=5)
+        worker = Worker(queue, registry=registry, concurrency=SLOTS, lease=lease, grace=GRACE)
         await worker.start()
         ledger.write("ready")
         await worker.run()

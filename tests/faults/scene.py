@@ -1,0 +1,46 @@
+"""What a fault can lay hands on, and how much of it there is to be."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from tests.faults.ledger import Ledger
+from tests.faults.parts import DurableServer, Proxy, WorkerProcesses
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much of a fault there is to be. Times are in seconds."""
+
+    jobs: int
+    times: int
+    """How often the fault strikes."""
+    seed: int
+    lease: float = 15
+    longest: float = 0.02
+    """Of a job."""
+    workers: int = 3
+    every: float = 0.25
+    """Between two strikes."""
+
+
+@dataclass(slots=True)
+class Scene:
+    """One run's parts."""
+
+    plan: Plan
+    chance: random.Random
+    ledger: Ledger
+    server: DurableServer
+    workers: WorkerProcesses
+    proxy: Proxy | None
+    attempted: set[str]
+    """Ids that somebody tried to enqueue."""
+    complaints: list[str] = field(default_factory=list[str])
+    """What a fault saw that should not have been."""
+
+    @property
+    def url(self) -> str:
+        """Where producers and workers find the server."""
+        return self.proxy.url if self.proxy else self.server.url

@@ -1,0 +1,154 @@
+"""The faults, by their numbers in the list: each strikes a running scene, and says how often it did."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobqueue import Queue, connect
+from tests.faults.ledger import Entry
+from tests.faults.scene import Scene
+from tests.faults.storm import storm
+from tests.faults.worker_process import GRACE, POISONS, QUEUE
+
+MOST_STARTS = 3
+"""Of a job that kills its worker every time: the default of ``Worker(max_stalls=)``."""
+
+Strike = Callable[[Scene], Coroutine[Any, Any, int]]
+Inspection = Callable[[Scene, Queue, Sequence[Entry]], Coroutine[Any, Any, None]]
+
+
+async def killed_workers(scene: Scene) -> int:
+    """F2: SIGKILL one worker after the other, in the middle of their jobs."""
+    for _ in range(scene.plan.times):
+        await _pause(scene)
+        scene.workers.kill(_anyone(scene))
+    return scene.plan.times
+
+
+async def killed_server(scene: Scene) -> int:
+    """F3: SIGKILL the server and start it again on its append-only file."""
+    for _ in range(scene.plan.times):
+        await _pause(scene)
+        await asyncio.to_thread(scene.server.kill)
+        await asyncio.sleep(scene.chance.uniform(0, 0.3))
+        await asyncio.to_thread(scene.server.start)
+    return scene.plan.times
+
+
+async def stalled_server(scene: Scene) -> int:
+    """F4: SIGSTOP the server, sometimes for longer than a lease, and wake it; its connections stay open meanwhile."""
+    for _ in range(scene.plan.times):
+        await _pause(scene)
+        scene.server.stop()
+        await asyncio.sleep(scene.chance.uniform(0.1, 1.5) * scene.plan.lease)
+        scene.server.wake()
+    return scene.plan.times
+
+
+async def dropped_replies(scene: Scene) -> int:
+    """F6: requests go through, and their replies are lost."""
+    assert scene.proxy is not None
+    scene.proxy.share = 0.02
+    await scene.proxy.until(scene.plan.times)
+    scene.proxy.share = 0
+    return scene.proxy.dropped
+
+
+async def stopped_workers(scene: Scene) -> int:
+    """F7: SIGSTOP a worker until its leases have run out and its jobs run elsewhere, then wake it."""
+    for _ in range(scene.plan.times):
+        await _pause(scene)
+        place = _anyone(scene)
+        scene.workers.stop(place)
+        await asyncio.sleep(2.5 * scene.plan.lease)
+        scene.workers.wake(place)
+    return scene.plan.times
+
+
+async def reset_connections(scene: Scene) -> int:
+    """F8: reset every connection at once, again and again."""
+    assert scene.proxy is not None
+    for _ in range(scene.plan.times):
+        await _pause(scene)
+        scene.proxy.reset()
+    return scene.plan.times
+
+
+async def rolling_stops(scene: Scene) -> int:
+    """F10: SIGTERM one worker after the other, and start another in its place, as a deployment does."""
+    for _ in range(scene.plan.times):
+        await _pause(scene)
+        code, seconds = await asyncio.to_thread(scene.workers.terminate, _anyone(scene))
+        if code != 0:
+            scene.complaints.append(f"a worker that was told to stop ended with {code}")
+        if seconds > GRACE + 1:
+            scene.complaints.append(f"a worker took {seconds:.1f} s to stop; its grace period is {GRACE} s")
+    return scene.plan.times
+
+
+async def poison(scene: Scene) -> int:
+    """F12: jobs that take their worker with them (exit, SIGSEGV, SIGKILL), whenever they are started."""
+    scene.workers.supervise()
+    async with connect(scene.url, fallback="never") as backend:
+        queue = Queue(QUEUE, backend=backend)
+        for number in range(scene.plan.times):
+            await _pause(scene)
+            await queue.enqueue("work", POISONS[number % len(POISONS)], job_id=f"poison-{number}")
+    return scene.plan.times
+
+
+async def all_poison_is_buried(scene: Scene, queue: Queue, found: Sequence[Entry]) -> None:
+    """Each poisonous job was started so often and not more, and failed because it lost its workers."""
+    for number in range(scene.plan.times):
+        job_id = f"poison-{number}"
+        starts = sum(entry.deed == "started" and entry.job == job_id for entry in found)
+        if starts != MOST_STARTS:
+            scene.complaints.append(f"{job_id} was started {starts} times")
+        job = await queue.get(job_id)
+        if job is None or job.state != "failed" or job.error is None or job.error.type != "WorkerLost":
+            scene.complaints.append(f"{job_id} is {job and job.state}: {job and job.error}")
+
+
+async def cancelled_callers(scene: Scene) -> int:
+    """F21: callers that give up at any moment, while others go on over the same connections."""
+    async with connect(scene.url, fallback="never") as backend:
+        return await storm(scene, Queue(QUEUE, backend=backend))
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """``proxied``: everyone reaches the server through a proxy. ``outages``: it, or its replies, go away in between."""
+
+    strike: Strike
+    proxied: bool = False
+    outages: bool = False
+    inspect: Inspection | None = None
+
+    @property
+    def name(self) -> str:
+        """What it does, in a line."""
+        return (self.strike.__doc__ or "").strip()
+
+
+FAULTS: dict[str, Fault] = {
+    "F2": Fault(killed_workers),
+    "F3": Fault(killed_server, outages=True),
+    "F4": Fault(stalled_server, outages=True),
+    "F6": Fault(dropped_replies, proxied=True, outages=True),
+    "F7": Fault(stopped_workers),
+    "F8": Fault(reset_connections, proxied=True, outages=True),
+    "F10": Fault(rolling_stops),
+    "F12": Fault(poison, inspect=all_poison_is_buried),
+    "F21": Fault(cancelled_callers),
+}
+
+
+async def _pause(scene: Scene) -> None:
+    await asyncio.sleep(scene.chance.uniform(0.5, 1.5) * scene.plan.every)
+
+
+def _anyone(scene: Scene) -> int:
+    return scene.chance.randrange(len(scene.workers.processes))
