@@ -153,7 +153,9 @@ class Equivalence(RuleBasedStateMachine):
         ]
         self.leases = [lease for lease in self.leases if lease not in ending]
         self.sequence += 1
-        self.last = Exchange("w", "w/0", self.sequence, settlements, claim, lease_ms, dead_letter=DEAD)
+        self.last = Exchange(
+            "w", "w/0", self.sequence, settlements, claim, lease_ms, dead_letter=DEAD, suspect_stalls=1
+        )
         request = self.last
         page: Page = self._both(lambda backend: backend.exchange(QUEUE, request))
         self.leases += page.leases

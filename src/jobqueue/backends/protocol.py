@@ -81,6 +81,9 @@ from jobqueue.model.events import Event
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
 
+SET_ASIDE_MS = 1000
+SET_ASIDE = "another job that has cost workers is running"
+
 # What is made for every job is not frozen: setting the fields of a frozen dataclass costs three times as much.
 
 
@@ -126,10 +129,11 @@ class Exchange:
 
     ``caller`` and ``sequence`` make the whole call repeatable: the backend remembers the last sequence of each caller
     with its reply, so that a repeat settles nothing twice and returns the *same* leases (those still held) instead of
-    orphaning them. ``tallies`` is added to the counters of the minute (model/stats.py), and rides with settlements. A
-    caller, named ``<worker>/0`` or ``<worker>/1``, has one exchange under way at a time and raises
+    orphaning them. A caller, named ``<worker>/0`` or ``<worker>/1``, has one exchange under way at a time and raises
     ``sequence`` by one for each new one. ``dead_letter`` names the queue that gets a letter for jobs found expired
-    on the way.
+    on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and rides with settlements. A job
+    that has cost ``suspect_stalls`` workers is a suspect: of those one at a time is active in a queue, and the others
+    are set aside (delayed) for SET_ASIDE_MS.
     """
 
     worker: str
@@ -141,6 +145,7 @@ class Exchange:
     repeated: bool = False
     dead_letter: str | None = None
     tallies: Mapping[str, int] = field(default_factory=dict[str, int])
+    suspect_stalls: int = 2
 
 
 @dataclass(slots=True)

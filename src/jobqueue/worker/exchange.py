@@ -56,6 +56,7 @@ class Pump:
             lease_ms=self._lease_ms,
             dead_letter=lane.queue.dead_letter,
             tallies=lane.tallies.take(),
+            suspect_stalls=lane.quarantine.stalls,
         )
         page: Page | None = None
         repeated = False

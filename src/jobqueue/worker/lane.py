@@ -28,11 +28,13 @@ from jobqueue.queue import Queue
 from jobqueue.running import Attempt
 from jobqueue.worker.executor import Executor
 from jobqueue.worker.prefetch import LONGEST_WAIT, Prefetch
+from jobqueue.worker.quarantine import Quarantine
 from jobqueue.worker.ready import Ready
 
 _BLOCK_SECONDS = 10.0
 _ORDER_SECONDS = 30.0
 _AFTER_FAULT = 0.25
+_ALONE = "a job that has cost workers runs alone"
 
 
 class Lane:
@@ -49,6 +51,7 @@ class Lane:
         *,
         lease: float,
         prefetch: bool = True,
+        suspect_stalls: int = 2,
     ) -> None:
         self.queue = queue
         self.backend = backend
@@ -65,6 +68,7 @@ class Lane:
         self.rearm = False
         """A marker was taken that this lane cannot answer: pass it on."""
         self.stopping = False
+        self.quarantine = Quarantine(suspect_stalls)
         self.tallies = Tallies()
         self.outbox = asyncio.Event()
         self.prefetch = Prefetch(slots, enabled=prefetch)
@@ -91,7 +95,7 @@ class Lane:
     @property
     def hungry(self) -> int:
         """How many more jobs this lane can take."""
-        if self.stopping:
+        if self.stopping or self.quarantine.closed:
             return 0
         return self.slots + self.prefetch.ahead - len(self.running) - len(self._ready) - self.asked
 
@@ -139,11 +143,17 @@ class Lane:
             return
         for record in page.leases:
             self.held[record.id] = record.token or 0
-        self._ready.put(page.leases, asked_at)
-        for _ in page.leases:
-            if not self._start_slot():
-                self._ready.watch()
-                break
+        claimed = self.quarantine.sift(page.leases)
+        if self.quarantine.closed:
+            for record in claimed:
+                self._hand_back(record, _ALONE)
+            self._let_suspect_in()
+        else:
+            self._ready.put(claimed, asked_at)
+            for _ in claimed:
+                if not self._start_slot():
+                    self._ready.watch()
+                    break
         if repeated or hints != self._hints:
             # Somebody said that there is work after this was asked: "nothing" is an old answer.
             self.look = True
@@ -215,6 +225,9 @@ class Lane:
             self.prefetch.ran(took)
             if self.running.get(record.id) is attempt:
                 del self.running[record.id]
+            if self.quarantine.closed:
+                self.quarantine.left(record.id)
+                self._let_suspect_in()
             if self._onlookers:
                 self.changed()
         if attempt.lease_lost:
@@ -244,12 +257,31 @@ class Lane:
     def hand_back_ready(self, reason: str = "shutdown") -> None:
         """Claimed and not started: back at once."""
         self._ready.hand_back(reason)
+        suspect = self.quarantine.drop()
+        if suspect is not None:
+            self._hand_back(suspect, reason)
+
+    def _let_suspect_in(self) -> None:
+        if self.quarantine.waiting is None:
+            return
+        self._ready.hand_back(_ALONE)
+        suspect = None if self.running else self.quarantine.enter()
+        if suspect is not None:
+            # It may have waited for longer than a lease, which was renewed meanwhile.
+            self._ready.put([suspect], perf_counter())
+            self._start_slot()
 
     def _hand_back(self, record: JobRecord, reason: str) -> None:
+        self.quarantine.left(record.id)
         self.settle(Settlement(record.id, record.token or 0, Released(reason)))
 
     def extended(self, extension: Extension) -> None:
         """What came of renewing the leases: some may be lost, some jobs are to be cancelled."""
+        suspect = self.quarantine.waiting
+        if suspect is not None and suspect.id in extension.lost:
+            self.quarantine.drop()
+            self.held.pop(suspect.id, None)
+            self.nudge()
         for job_id in extension.lost:
             attempt = self.running.get(job_id)
             if attempt is not None and attempt.scope is not None and self.held.get(job_id) == attempt.token:
@@ -314,7 +346,7 @@ class Lane:
     @property
     def is_idle(self) -> bool:
         """Nothing runs here and nothing is about to."""
-        return not self.running and not self._ready
+        return not self.running and not self._ready and not self.quarantine.closed
 
     @property
     def is_settled(self) -> bool:

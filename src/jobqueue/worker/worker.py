@@ -223,7 +223,10 @@ class Worker:
         slots = self._slots[queue.name]
         executor = Executor(queue, backend, self._registry, self._middleware, slots)
         executor.resources = resources
-        lane = Lane(queue, backend, executor, slots, self.id, self._clock, lease=self._lease, prefetch=self._prefetch)
+        lane = Lane(
+            queue, backend, executor, slots, self.id, self._clock,
+            lease=self._lease, prefetch=self._prefetch, suspect_stalls=max(2, self._max_stalls - 1),
+        )  # fmt: skip
         presence = Presence(
             worker=self.id,
             host=socket.gethostname(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobqueue.backends.memory.settling import settle
 from jobqueue.backends.memory.shelf import Call, Shelf, check_move, copied
-from jobqueue.backends.protocol import MAX_BATCH, Exchange, Page
+from jobqueue.backends.protocol import MAX_BATCH, SET_ASIDE, SET_ASIDE_MS, Exchange, Page
 from jobqueue.model.events import EventType
 from jobqueue.model.record import JobRecord, JobState, Trigger
 
@@ -65,6 +65,11 @@ def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]
             if record.expires_ms <= now_ms:
                 letter = shelf.expire(record, now_ms, letter_to=request.dead_letter) or letter
                 continue
+        if record.stalls >= request.suspect_stalls and _is_to_wait(shelf, record):
+            check_move(record, Trigger.SET_ASIDE, JobState.DELAYED)
+            shelf.delay(record, now_ms + SET_ASIDE_MS)
+            shelf.tell(EventType.RELEASED, job_id, now_ms, SET_ASIDE)
+            continue
         check_move(record, Trigger.CLAIMED, JobState.ACTIVE)
         shelf.token += 1
         record.state, record.token, record.worker = JobState.ACTIVE, shelf.token, worker
@@ -74,6 +79,15 @@ def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]
     for record in leases:
         shelf.tell(EventType.STARTED, record.id, now_ms)
     return letter
+
+
+def _is_to_wait(shelf: Shelf, record: JobRecord) -> bool:
+    """Of the jobs that have cost workers only one is active, so that it takes no other one with it."""
+    other = shelf.jobs.get(shelf.suspect) if shelf.suspect else None
+    if other is not None and other.state is JobState.ACTIVE:
+        return True
+    shelf.suspect = record.id
+    return False
 
 
 def _same_again(shelf: Shelf, last: Call, now_ms: int) -> Page:

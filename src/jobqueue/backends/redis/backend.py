@@ -157,7 +157,7 @@ class RedisBackend:
             int(request.repeated),
             request.lease_ms,
             request.claim,
-            request.dead_letter or "",
+            f"{request.suspect_stalls} {request.dead_letter or ''}",
             *codec.settlements_words(request.settlements),
             *(word for counter in request.tallies.items() for word in counter),
             len(request.tallies),

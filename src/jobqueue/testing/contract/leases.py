@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from jobqueue.backends.protocol import Backend, Cancel, Checkpoint, LogLines, Presence, Progress, Upkeep
+from jobqueue.backends.protocol import (
+    SET_ASIDE_MS,
+    Backend,
+    Cancel,
+    Checkpoint,
+    Exchange,
+    LogLines,
+    Presence,
+    Progress,
+    Upkeep,
+)
 from jobqueue.model.outcome import Completed, Released
 from jobqueue.model.record import JobState
 from jobqueue.testing.clock import ManualClock
 from jobqueue.testing.contract.steps import QUEUE, claim, order, put, settle, state
+
+
+async def lose_worker(backend: Backend, clock: ManualClock, *, times: int) -> None:
+    """Claim all that waits and let the leases run out, so often."""
+    for _ in range(times):
+        await claim(backend, 10, lease_ms=1000)
+        await clock.advance(seconds=1)
+        await backend.upkeep(QUEUE, Upkeep())
 
 
 class LeaseContract:
@@ -61,6 +79,34 @@ class LeaseContract:
         assert record.error is not None
         assert (starts, poisoned) == (3, ("a",))
         assert (record.state, record.stalls, record.error.type) == (JobState.FAILED, 3, "WorkerLost")
+
+    async def test_of_jobs_that_have_cost_workers_one_is_active_at_a_time(
+        self, backend: Backend, clock: ManualClock
+    ) -> None:
+        await put(backend, "a", "b", "c")
+        await lose_worker(backend, clock, times=2)
+        await put(backend, "new")
+        assert [lease.id for lease in await claim(backend, 4, worker="x")] == ["a", "new"]
+        assert await order(backend, JobState.DELAYED) == ["b", "c"]
+        await clock.advance(seconds=1)
+        assert await claim(backend, 4, worker="y") == []
+        await clock.advance(seconds=1)
+        (first, *_) = await backend.find(QUEUE, JobState.ACTIVE)
+        await settle(backend, first, Completed())
+        assert [lease.id for lease in await claim(backend, 4, worker="y")] == ["b"]
+
+    async def test_jobs_that_have_cost_one_worker_run_as_ever(self, backend: Backend, clock: ManualClock) -> None:
+        await put(backend, "a", "b")
+        await lose_worker(backend, clock, times=1)
+        assert [lease.id for lease in await claim(backend, 2)] == ["a", "b"]
+
+    async def test_whoever_set_a_suspect_aside_is_told_when_to_look_again(
+        self, backend: Backend, clock: ManualClock
+    ) -> None:
+        await put(backend, "a", "b")
+        await lose_worker(backend, clock, times=2)
+        page = await backend.exchange(QUEUE, Exchange("x", "x/0", 1, claim=2))
+        assert page.look_again_ms == page.now_ms + SET_ASIDE_MS
 
     async def test_a_wish_to_cancel_outlives_the_worker(self, backend: Backend, clock: ManualClock) -> None:
         await put(backend, "a")

@@ -1,7 +1,7 @@
 -- active -> completed, failed, cancelled, delayed, waiting; delayed -> waiting; waiting -> active, failed (expired):
 -- take in settlements, promote what is due, claim what is waiting.
 -- KEYS: queue prefix
--- ARGV: now, worker, caller, sequence, repeated, lease ms, claim, dead letter queue,
+-- ARGV: now, worker, caller, sequence, repeated, lease ms, claim, dead letter queue and suspects' stalls,
 --       completions, their keep count, their keep age, others;
 --       then for each completion, all of them kept alike and without log lines: id, token, result ('' null);
 --       then for each other settlement: id, token, kind, a, b, c, d, e, number of log lines, log lines
@@ -17,7 +17,8 @@
 -- INCLUDES: clock events order state finish logs stats
 local P, now = KEYS[1], now_ms(ARGV[1])
 local worker, caller, sequence = ARGV[2], ARGV[3], ARGV[4]
-local lease_ms, claim, dead_letter = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local lease_ms, claim = tonumber(ARGV[6]), tonumber(ARGV[7])
+local suspect_stalls, dead_letter = string.match(ARGV[8], '^(%d+) (.*)$')
 local completions, keep_count, keep_age, others = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local now_text = score_text(now)
 
@@ -211,6 +212,7 @@ end
 hold = hold > now and hold or nil
 local reply = { now_text, 0, '', 0, paused and 1 or 0, 0, refused, now_text, {}, {}, {} }
 local claimed, records, lives = reply[9], reply[10], reply[11]
+local suspected = false
 if claim > 0 and not paused and not hold then
   while #claimed < claim do
     local popped = take_first(P .. 'waiting', claim - #claimed)
@@ -224,17 +226,31 @@ if claim > 0 and not paused and not hold then
       end
     else
       -- RARELY
-      local function is_expired(life)
+      local function number_in(life, name)
         for at = 1, #life, 2 do
-          if life[at] == 'expires' then return (finite(life[at + 1]) or now + 1) <= now end
+          if life[at] == name then return finite(life[at + 1]) end
         end
+      end
+
+      -- Of the jobs that have cost workers only one is active, so that it takes no other one with it.
+      local suspect, set_aside = redis.call('HGET', P .. 'meta', 'suspect'), false
+      if suspect and not suspected and not redis.call('ZSCORE', P .. 'active', suspect) then suspect = nil end
+      local function is_to_wait(id, life)
+        if (number_in(life, 'stalls') or 0) < tonumber(suspect_stalls) then return false end
+        if suspect then return true end
+        suspect, suspected = id, true
+        redis.call('HSET', P .. 'meta', 'suspect', id)
         return false
       end
 
       for i, id in ipairs(popped) do
         local life = lively and life_of(P, id) or {}
-        if is_expired(life) then
+        if (number_in(life, 'expires') or now + 1) <= now then
           if fail_expired(P, id, now, dead_letter) then outbox = true end
+        elseif found[i] and is_to_wait(id, life) then
+          add_delayed(P, id, now + 1000)
+          tell('released', id, 'another job that has cost workers is running')
+          set_aside = true
         elseif found[i] then
           claimed[#claimed + 1] = id
           records[#claimed] = found[i]
@@ -245,6 +261,7 @@ if claim > 0 and not paused and not hold then
           forget(P, { id })
         end
       end
+      if set_aside then due = first_due(P) end
       -- END RARELY
     end
   end

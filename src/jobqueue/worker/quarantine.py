@@ -1,0 +1,57 @@
+"""Jobs that have cost several workers run alone in their lane, so that a guilty one takes nobody with it.
+
+A worker that dies loses all its jobs, the one that killed it and its innocent neighbours, and they come back together.
+Without this they would be claimed together again, until all of them had lost as many workers as is allowed and were
+buried side by side. The backend has one such suspect of a queue active at a time; the lane lets it start when nothing
+else of it runs, and claims nothing until it is through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobqueue.model.record import JobRecord
+
+
+class Quarantine:
+    """A lane's suspect, if it has one. A job is a suspect that has cost ``stalls`` workers."""
+
+    def __init__(self, stalls: int) -> None:
+        self.stalls = stalls
+        self.waiting: JobRecord | None = None
+        """Claimed, and not to be started while others run."""
+        self._inside = ""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the lane belongs to its suspect alone."""
+        return self.waiting is not None or self._inside != ""
+
+    def sift(self, claimed: Sequence[JobRecord]) -> Sequence[JobRecord]:
+        """Keep the suspect, if there is one; returns the others."""
+        if not any(record.stalls >= self.stalls for record in claimed):
+            return claimed
+        others: list[JobRecord] = []
+        for record in claimed:
+            if record.stalls >= self.stalls and not self.closed:
+                self.waiting = record
+            else:
+                others.append(record)
+        return others
+
+    def enter(self) -> JobRecord | None:
+        """The suspect, which is to be started now."""
+        record = self.drop()
+        if record is not None:
+            self._inside = record.id
+        return record
+
+    def drop(self) -> JobRecord | None:
+        """The suspect, which will not be started here."""
+        record, self.waiting = self.waiting, None
+        return record
+
+    def left(self, job_id: str) -> None:
+        """A job is through, or went back unstarted."""
+        if job_id == self._inside:
+            self._inside = ""
