@@ -15,6 +15,7 @@ from tests.faults.judge import Judgement
 from tests.faults.runs import Report, run
 from tests.faults.scene import Plan
 from tests.faults.strikes import FAULTS
+from tests.simulation.__main__ import broken
 
 LONG = {
     "F2": Plan(jobs=20_000, times=200, seed=0, longest=0.1, every=0.5),
@@ -29,17 +30,21 @@ LONG = {
 }
 
 
+SIMULATION, HISTORIES = "F23", 10_000
+NAMES = (*FAULTS, SIMULATION)
+
+
 def arguments() -> argparse.Namespace:
     """What the caller wants."""
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
-    parser.add_argument("faults", nargs="*", help=f"of {', '.join(FAULTS)}; all if none is named")
+    parser.add_argument("faults", nargs="*", help=f"of {', '.join(NAMES)}; all if none is named")
     parser.add_argument("--scale", type=float, default=1.0, help="times the jobs and the strikes (1)")
     parser.add_argument("--seed", type=int, help="repeat a run's choices; a new seed is drawn and printed without it")
     parser.add_argument("--report", type=Path, default=Path("faults.json"), help="where the JSON goes (faults.json)")
     given = parser.parse_args()
-    unknown = sorted(set(given.faults) - set(FAULTS))
+    unknown = sorted(set(given.faults) - set(NAMES))
     if unknown:
-        parser.error(f"no fault called {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+        parser.error(f"no fault called {', '.join(unknown)}; there are {', '.join(NAMES)}")
     return given
 
 
@@ -69,14 +74,20 @@ def _recovery(found: Judgement) -> str:
 def main() -> None:
     given = arguments()
     reports: list[Report] = []
-    for fault in given.faults or FAULTS:
-        plan = LONG[fault]
+    broken_histories: list[int] = []
+    for fault in given.faults or NAMES:
         seed = secrets.randbelow(2**32) if given.seed is None else given.seed
+        if fault == SIMULATION:
+            broken_histories = broken(seed, max(1, round(HISTORIES * given.scale)))
+            continue
+        plan = LONG[fault]
         print(f"{FAULTS[fault].name} Seed {seed}.", file=sys.stderr, flush=True)
         jobs, times = max(1, round(plan.jobs * given.scale)), max(1, round(plan.times * given.scale))
         reports.append(asyncio.run(run(fault, replace(plan, jobs=jobs, times=times, seed=seed))))
         print(line(reports[-1]), flush=True)
     given.report.write_text(json.dumps([asdict(report) for report in reports], indent=2) + "\n", encoding="utf-8")
+    if broken_histories:
+        raise SystemExit(f"look at one with: python -m tests.simulation --seed {broken_histories[0]}")
     if not all(report.sound for report in reports):
         raise SystemExit("jobs were lost, invented, or repeated without a reason: see above")
 

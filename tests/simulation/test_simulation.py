@@ -1,0 +1,92 @@
+"""F23: two hundred histories that nobody has seen before. A failing one is named, and can be run again."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from jobqueue.backends.memory import exchanging
+from jobqueue.backends.memory.shelf import Shelf
+from jobqueue.backends.protocol import Exchange, Settlement
+from jobqueue.worker.quarantine import Quarantine
+from tests.simulation.invariants import Broken
+from tests.simulation.world import World
+
+HISTORIES = 200
+
+
+@pytest.mark.timeout(300)
+def test_no_promise_is_broken_in_any_history() -> None:
+    first = secrets.randbelow(2**32)
+    for seed in range(first, first + HISTORIES):
+        try:
+            World(seed).run()
+        except Exception as error:
+            raise AssertionError(f"python -m tests.simulation --seed {seed}") from error
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_same_seed_gives_the_same_history(seed: int) -> None:
+    first, again = World(seed), World(seed)
+    first.run()
+    again.run()
+    assert first.trace == again.trace
+    assert len(first.trace) > 1
+
+
+def _breaks_a_promise(seeds: range) -> bool:
+    for seed in seeds:
+        try:
+            World(seed).run()
+        except Broken:
+            return True
+    return False
+
+
+def _forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that does not recognise a repeated exchange."""
+    real = exchanging.exchange
+
+    def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Any:
+        return real(shelf, dataclasses.replace(request, repeated=False), now_ms)
+
+    monkeypatch.setattr("jobqueue.backends.memory.backend.exchange", exchange)
+
+
+def _credulous(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that takes results under any token."""
+    real = exchanging.settle
+
+    def settle(shelf: Shelf, settlements: Sequence[Settlement], now_ms: int) -> Any:
+        held = [
+            dataclasses.replace(each, token=record.token)
+            if (record := shelf.jobs.get(each.job_id)) is not None and record.token is not None
+            else each
+            for each in settlements
+        ]
+        return real(shelf, held, now_ms)
+
+    monkeypatch.setattr(exchanging, "settle", settle)
+
+
+def _sociable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that have cost workers run beside others."""
+
+    def never(shelf: Shelf, record: object) -> bool:
+        return False
+
+    def all_of_them(self: Quarantine, claimed: Sequence[object]) -> Sequence[object]:
+        return claimed
+
+    monkeypatch.setattr(exchanging, "_is_to_wait", never)
+    monkeypatch.setattr(Quarantine, "sift", all_of_them)
+
+
+@pytest.mark.parametrize("plant", [_forgetful, _credulous, _sociable])
+def test_a_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    assert _breaks_a_promise(range(1, 200))

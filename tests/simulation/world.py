@@ -1,0 +1,277 @@
+"""One simulated history: processes, a faulty network, jobs of all kinds, and quiet in the end. All from a seed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Generator
+from unittest import mock
+
+from jobqueue import Job, JobDefaults, Keep, Queue, Registry, Retry, Snooze
+from jobqueue.backends import MemoryBackend
+from jobqueue.errors import BackendUnavailable
+from jobqueue.model.record import JobRecord, JobState
+from jobqueue.running import CURRENT
+from tests.simulation.invariants import Broken, Watch, check_end
+from tests.simulation.loop import Standstill, run_virtually
+from tests.simulation.process import Process, SimulatedWorker, VirtualClock, Weather, wired
+
+QUEUE = "simulated"
+LEASE = 3.0
+ATTEMPTS = 3
+MAX_STALLS = 3
+QUIET_SECONDS = 3600.0
+"""By then everything has come to an end, or never will."""
+
+_KINDS = ("short", "long", "fails", "flaky", "snoozes", "poison")
+
+
+class World:
+    """Everything of one history. ``trace`` is what happened, line by line; the same seed gives the same."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.trace: list[str] = []
+        self.chance = random.Random(seed)
+        self._runs: list[tuple[str, int]] = []
+        self._acknowledged: set[str] = set()
+        self._kinds: dict[str, str] = {}
+        self._processes: list[Process] = []
+        self._workers: dict[str, SimulatedWorker] = {}
+        self._born = 0
+        self._kind_of_history = self.chance.choice(("mixed", "mixed", "mixed", "one poisonous job", "lost replies"))
+
+    def run(self) -> None:
+        """Raises Broken where something that must hold does not."""
+        # The library draws pauses from the one generator of its process.
+        random.seed(self.seed)
+        try:
+            run_virtually(self._history())
+        except Standstill:
+            raise Broken("everyone waits for ever") from None
+
+    def _tell(self, line: str) -> None:
+        self.trace.append(f"{asyncio.get_running_loop().time():9.4f} {line}")
+
+    async def _history(self) -> None:
+        with _virtual_stopwatches():
+            self._backend = MemoryBackend(clock=VirtualClock())
+            self._watch = Watch(self._backend, QUEUE)
+            self._weather = self._drawn_weather()
+            await asyncio.gather(*(self._start_worker() for _ in range(self.chance.randint(1, 3))))
+            watching = asyncio.create_task(self._look())
+            troubles = asyncio.create_task(self._troubles())
+            await self._produce()
+            await troubles
+            self._weather.down, self._weather.lost_requests, self._weather.lost_replies = False, 0, 0
+            await self._until_all_ended()
+            await asyncio.gather(*(worker.stop(grace=60) for worker in self._workers.values()))
+            watching.cancel()
+            await self._judge()
+            for process in self._processes:
+                process.over = True
+
+    def _drawn_weather(self) -> Weather:
+        weather = Weather(self.chance, latency=self.chance.choice((0.0005, 0.005, 0.05)))
+        if self._kind_of_history != "one poisonous job":
+            weather.lost_replies = self.chance.choice((0.01, 0.05))
+        if self._kind_of_history == "mixed":
+            weather.lost_requests = self.chance.choice((0, 0.02))
+        return weather
+
+    async def _look(self) -> None:
+        while True:
+            self._watch.look()
+            await asyncio.sleep(0.01)
+
+    # Workers.
+
+    async def _start_worker(self) -> None:
+        self._born += 1
+        process = Process(f"p{self._born}", self._weather, speed=self.chance.choice((1.0, 1.0, 0.8, 1.25)))
+        self._processes.append(process)
+        queue = Queue(QUEUE, backend=wired(self._backend, process), defaults=self._defaults())
+        worker = SimulatedWorker(
+            queue,
+            registry=self._registry(process),
+            concurrency=self.chance.choice((1, 2, 5)),
+            lease=LEASE,
+            max_stalls=MAX_STALLS,
+            clock=VirtualClock(speed=process.speed, ahead=self.chance.uniform(-3600, 3600)),
+        )
+        worker.process = process
+        worker.id = process.name
+        self._tell(f"{process.name} starts")
+        await worker.start()
+        self._workers[process.name] = worker
+
+    def _defaults(self) -> JobDefaults:
+        return JobDefaults(retry=Retry(attempts=ATTEMPTS, delay=0.5), keep=Keep(completed=None))
+
+    def _registry(self, process: Process) -> Registry:
+        registry = Registry()
+
+        @registry.processor("work")
+        async def work(job: Job[int]) -> int:
+            await process.breathe()
+            attempt = CURRENT.get()
+            token = attempt.token if attempt else 0
+            self._runs.append((job.id, token))
+            self._tell(f"{process.name} runs {job.id} ({self._kinds[job.id]}) under {token}")
+            await self._behave(process, job)
+            await process.breathe()
+            return token
+
+        return registry
+
+    async def _behave(self, process: Process, job: Job[int]) -> None:
+        match self._kinds[job.id]:
+            case "long":
+                await asyncio.sleep(self.chance.uniform(1, 2.5 * LEASE))
+            case "fails":
+                raise ValueError("it always does")
+            case "flaky" if job.attempt == 1:
+                raise ValueError("the first time")
+            case "snoozes" if self.chance.random() < 0.5:
+                raise Snooze(self.chance.uniform(0.1, 2))
+            case "poison":
+                self._lose(process)
+                await process.nevermore()
+            case _:
+                await asyncio.sleep(self.chance.uniform(0, 0.02))
+
+    def _lose(self, process: Process) -> None:
+        self._tell(f"{process.name} dies")
+        process.die()
+        self._workers.pop(process.name, None)
+        asyncio.get_running_loop().call_later(
+            self.chance.uniform(0, 2), lambda: asyncio.ensure_future(self._start_worker())
+        )
+
+    # Troubles.
+
+    async def _troubles(self) -> None:
+        for _ in range(self.chance.choice((1, 2, 8)) if self._kind_of_history == "mixed" else 0):
+            await asyncio.sleep(self.chance.expovariate(1 / 2))
+            await self._one_trouble()
+
+    async def _one_trouble(self) -> None:
+        alive = [self._workers[name].process for name in sorted(self._workers)]
+        if not alive:
+            return
+        process = self.chance.choice(alive)
+        seconds = self.chance.uniform(0.1, 3) * LEASE
+        match self.chance.choice(("crash", "stop", "block", "outage", "roll")):
+            case "crash":
+                self._lose(process)
+            case "stop":
+                self._tell(f"{process.name} is stopped for {seconds:.2f}")
+                process.stop()
+                await asyncio.sleep(seconds)
+                process.wake()
+            case "block":
+                self._tell(f"{process.name}'s loop is blocked for {seconds:.2f}")
+                process.block()
+                await asyncio.sleep(seconds)
+                process.wake()
+            case "outage":
+                self._tell(f"the backend is away for {seconds:.2f}")
+                self._weather.down = True
+                await asyncio.sleep(seconds)
+                self._weather.down = False
+            case _:
+                self._tell(f"{process.name} is told to stop")
+                worker = self._workers.pop(process.name)
+                await worker.stop(grace=self.chance.choice((0, 1)))
+                await self._start_worker()
+
+    # Producing.
+
+    async def _produce(self) -> None:
+        process = Process("producer", self._weather)
+        self._processes.append(process)
+        queue = Queue(QUEUE, backend=wired(self._backend, process), defaults=self._defaults())
+        poisonous = self._kind_of_history == "mixed" and self.chance.random() < 0.2
+        kinds = _KINDS if poisonous else _KINDS[:-1]
+        count = self.chance.randint(5, 30)
+        the_one = self.chance.randrange(count) if self._kind_of_history == "one poisonous job" else None
+        for number in range(count):
+            job_id = f"j{number}"
+            drawn = self.chance.choices(kinds, (8, 3, 1, 2, 2, 1)[: len(kinds)])[0]
+            self._kinds[job_id] = "poison" if number == the_one else drawn
+            await self._enqueue(queue, job_id, number)
+            if self.chance.random() < 0.3:
+                await asyncio.sleep(self.chance.expovariate(2))
+
+    async def _enqueue(self, queue: Queue, job_id: str, number: int) -> None:
+        delay = self.chance.choice((0, 0, 0, 0.5))
+        while True:
+            try:
+                await queue.enqueue("work", number, job_id=job_id, delay=delay, priority=self.chance.randint(1, 4))
+            except BackendUnavailable:
+                await asyncio.sleep(0.1)
+            else:
+                self._acknowledged.add(job_id)
+                return
+
+    # The end.
+
+    def _records(self) -> dict[str, JobRecord]:
+        return self._backend._shelf(QUEUE).jobs  # pyright: ignore[reportPrivateUsage]
+
+    async def _until_all_ended(self) -> None:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + QUIET_SECONDS
+        while not all(record.state.finished for record in self._records().values()):
+            if loop.time() > give_up:
+                left = {
+                    job_id: str(record.state) for job_id, record in self._records().items() if not record.state.finished
+                }
+                raise Broken(f"nothing more happens to {left}")
+            await asyncio.sleep(1)
+
+    async def _judge(self) -> None:
+        self._watch.look()
+        page = await self._backend.events(QUEUE, "0", 0)
+        events = list(page.events)
+        while page.events:
+            page = await self._backend.events(QUEUE, page.cursor, 0)
+            events += page.events
+        records = self._records()
+        check_end(
+            acknowledged=self._acknowledged,
+            records=records,
+            events=events,
+            runs=self._runs,
+            attempts=ATTEMPTS,
+            max_stalls=MAX_STALLS,
+        )
+        letters = sum((await self._backend.status("dead-letter")).counts.values())
+        failed = sum(record.state is JobState.FAILED for record in records.values())
+        if letters != failed:
+            raise Broken(f"{failed} jobs failed and left {letters} letters")
+        for job_id, kind in self._kinds.items():
+            record = records.get(job_id)
+            if record is None:
+                continue
+            wanted = {"fails": JobState.FAILED, "poison": JobState.FAILED}.get(kind, JobState.COMPLETED)
+            lost = record.error is not None and record.error.type == "WorkerLost"
+            if record.state is not wanted and not lost:
+                raise Broken(f"{job_id}, which is {kind}, is {record.state}")
+            if lost and kind != "poison" and self._kind_of_history == "one poisonous job":
+                raise Broken(f"{job_id} was buried beside a poisonous job")
+            if record.stalls and self._kind_of_history == "lost replies" and not self._weather.extensions_lost:
+                raise Broken(f"{job_id} lost its lease with a reply")
+            tokens = [token for run, token in self._runs if run == job_id]
+            if record.state is JobState.COMPLETED and record.result != b"%d" % max(tokens):
+                raise Broken(f"{job_id} was completed under {record.result}, and had run under {tokens}")
+
+
+@contextlib.contextmanager
+def _virtual_stopwatches() -> Generator[None]:
+    now = asyncio.get_running_loop().time
+    with contextlib.ExitStack() as stack:
+        for module in ("lane", "ready", "exchange"):
+            stack.enter_context(mock.patch(f"jobqueue.worker.{module}.perf_counter", now))
+        yield
