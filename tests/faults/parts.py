@@ -15,7 +15,7 @@ from pathlib import Path
 
 import redis
 
-from tests.faults.ledger import Ledger
+from tests.faults.ledger import Ledger, entries
 from tests.servers import valkey_binary
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +81,7 @@ class WorkerProcesses:
     def __init__(self, url: str, ledger: Ledger, path: Path, *, lease: float, longest: float) -> None:
         self._words: Sequence[str] = (url, str(path), str(lease), str(longest))
         self._ledger = ledger
+        self._path = path
         self.processes: list[subprocess.Popen[bytes]] = []
         self._supervisor: threading.Thread | None = None
         self._ending = threading.Event()
@@ -90,6 +91,14 @@ class WorkerProcesses:
         command = [sys.executable, "-m", "tests.faults.worker_process", *self._words]
         self.processes.append(subprocess.Popen(command, cwd=ROOT))
 
+    async def all_ready(self) -> None:
+        """Return when each of them has said that it claims jobs."""
+        # Other processes write the file: there is nothing here that could be waited on.
+        while not {process.pid for process in self.processes} <= {  # noqa: ASYNC110
+            entry.process for entry in entries(self._path) if entry.deed == "ready"
+        }:
+            await asyncio.sleep(0.02)
+
     def kill(self, place: int) -> None:
         """SIGKILL one of them, and start another in its place."""
         victim = self.processes.pop(place)
@@ -97,6 +106,8 @@ class WorkerProcesses:
         self._ledger.write("disturbed", process=victim.pid)
         victim.kill()
         victim.wait()
+        # And again, for what it started between the first line and its end.
+        self._ledger.write("disturbed", process=victim.pid)
         self.add()
 
     def stop(self, place: int) -> None:
@@ -104,6 +115,7 @@ class WorkerProcesses:
         victim = self.processes[place]
         self._ledger.write("disturbed", process=victim.pid)
         victim.send_signal(signal.SIGSTOP)
+        self._ledger.write("disturbed", process=victim.pid)
 
     def wake(self, place: int) -> None:
         """SIGCONT."""

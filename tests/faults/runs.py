@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,13 +57,12 @@ async def run(name: str, plan: Plan) -> Report:
         stack.callback(workers.end)
         for _ in range(plan.workers):
             workers.add()
-        await _ready(path, plan.workers)
+        await workers.all_ready()
         scene = Scene(plan, chance, ledger, server, workers, proxy, set())
         struck = await _under(fault, scene)
         async with connect(server.url, fallback="never") as backend:
             queue = Queue(QUEUE, backend=backend)
-            async with asyncio.timeout(_PATIENCE):
-                await _drained(queue)
+            await _drained(queue)
             codes = await asyncio.to_thread(workers.end)
             completed = await _completed(queue)
             found = entries(path)
@@ -90,12 +90,6 @@ async def _under(fault: Fault, scene: Scene) -> int:
         return await striking
 
 
-async def _ready(path: Path, workers: int) -> None:
-    # Other processes write the file: there is nothing here that could be waited on.
-    while sum(entry.deed == "ready" for entry in entries(path)) < workers:  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
-
-
 async def _acknowledged(queue: Queue, job_id: str, ledger: Ledger) -> None:
     """Enqueue until it is acknowledged, as a caller would: again, under the same id."""
     while True:
@@ -120,7 +114,13 @@ async def _room(queue: Queue, striking: asyncio.Task[int]) -> None:
 
 
 async def _drained(queue: Queue) -> None:
-    while (counts := await queue.counts()).waiting or counts.active or counts.delayed:  # noqa: ASYNC110  # other processes do it
+    """Return when nothing is left to do. Raises TimeoutError when nothing has moved for a long time."""
+    before, moved = None, time.monotonic()
+    while (counts := await queue.counts()).waiting or counts.active or counts.delayed:
+        if (counts.completed, counts.failed) != before:
+            before, moved = (counts.completed, counts.failed), time.monotonic()
+        if time.monotonic() > moved + _PATIENCE:
+            raise TimeoutError(f"nothing moves any more: {counts}")
         await asyncio.sleep(0.05)
 
 

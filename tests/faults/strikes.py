@@ -81,6 +81,8 @@ async def rolling_stops(scene: Scene) -> int:
     """F10: SIGTERM one worker after the other, and start another in its place, as a deployment does."""
     for _ in range(scene.plan.times):
         await _pause(scene)
+        # Until it is ready a process has no handler for the signal, and a deployment waits for it too.
+        await scene.workers.all_ready()
         code, seconds = await asyncio.to_thread(scene.workers.terminate, _anyone(scene))
         if code != 0:
             scene.complaints.append(f"a worker that was told to stop ended with {code}")

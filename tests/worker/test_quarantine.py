@@ -70,18 +70,30 @@ async def test_a_suspect_runs_alone_and_the_others_after_it(tickets: Queue, regi
             beside[job.data] = max(beside[job.data], running - 1)
         running -= 1
 
-    await tickets.enqueue("look", 0)
+    suspect = await tickets.enqueue("look", 0)
     await lose_workers(tickets, 2)
     jobs = await tickets.enqueue_many([NewJob("look", number) for number in range(1, 200)])
     async with asyncio.timeout(30), Worker(tickets, registry=registry, concurrency=8, prefetch=prefetch):
-        for job in jobs:
+        for job in (suspect, *jobs):
             await job.result(timeout=30)
     assert beside[0] == 0
     assert max(beside.values()) > 0
     assert len(beside) == 200
 
 
-async def test_suspects_wait_for_each_other(tickets: Queue, registry: Registry) -> None:
+def test_one_suspect_is_asked_for_at_a_time() -> None:
+    quarantine = Quarantine(STALLS)
+    assert [quarantine.ask(), quarantine.ask()] == [1, 0]
+    quarantine.answered(0)
+    assert quarantine.ask() == 0
+    quarantine.answered(1)
+    assert quarantine.ask() == 1
+    quarantine.sift([record("s", 2)])
+    quarantine.answered(1)
+    assert quarantine.ask() == 0
+
+
+async def test_the_suspects_of_a_worker_wait_for_each_other(tickets: Queue, registry: Registry) -> None:
     running = most = 0
 
     @registry.processor("look")
@@ -95,7 +107,7 @@ async def test_suspects_wait_for_each_other(tickets: Queue, registry: Registry) 
 
     jobs = await tickets.enqueue_many([NewJob("look", number) for number in range(3)])
     await lose_workers(tickets, 2)
-    async with Worker(tickets, registry=registry), Worker(tickets, registry=registry):
+    async with Worker(tickets, registry=registry):
         assert [await job.result(timeout=30) for job in jobs] == [0, 1, 2]
     assert most == 1
 

@@ -81,7 +81,7 @@ from jobqueue.model.events import Event
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
 
-SET_ASIDE_MS = 1000
+SET_ASIDE_MS = 200
 SET_ASIDE = "another job that has cost workers is running"
 
 # What is made for every job is not frozen: setting the fields of a frozen dataclass costs three times as much.
@@ -132,8 +132,8 @@ class Exchange:
     orphaning them. A caller, named ``<worker>/0`` or ``<worker>/1``, has one exchange under way at a time and raises
     ``sequence`` by one for each new one. ``dead_letter`` names the queue that gets a letter for jobs found expired
     on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and rides with settlements. A job
-    that has cost ``suspect_stalls`` workers is a suspect: of those one at a time is active in a queue, and the others
-    are set aside (delayed) for SET_ASIDE_MS.
+    that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those are given out, and the others
+    that are met are set aside (delayed) for SET_ASIDE_MS.
     """
 
     worker: str
@@ -146,6 +146,7 @@ class Exchange:
     dead_letter: str | None = None
     tallies: Mapping[str, int] = field(default_factory=dict[str, int])
     suspect_stalls: int = 2
+    suspects: int = 1
 
 
 @dataclass(slots=True)
@@ -325,7 +326,8 @@ class Backend(Protocol):
         ...
 
     async def amend(self, queue: str, job_id: str, amendment: Amendment) -> JobState:
-        """Change one job; returns the state it is in afterwards (for Remove: the one it was in).
+        """Change one job; returns the state it is in afterwards (for Remove: the one it was in, or
+        COMPLETED where a lost reply took that along).
 
         Raises JobNotFound, or InvalidState where the amendment's docstring does not name the job's state.
         """

@@ -36,7 +36,7 @@ class Trigger(StrEnum):
     DUE = "due"
     PROMOTED = "promoted"
     RESCHEDULED = "rescheduled"
-    SET_ASIDE = "set aside: another job that has cost workers is running"
+    SET_ASIDE = "set aside: it has cost workers, and so has a job that its claimer runs"
     CLAIMED = "claimed"
     SUCCEEDED = "completed"
     ERRED = "error, attempts left"

@@ -47,6 +47,7 @@ class Pump:
     async def _exchange(self, settlements: list[Settlement], claim: int) -> None:
         lane = self._lane
         self._sequence += 1
+        suspects = lane.quarantine.ask()
         request = Exchange(
             worker=lane.worker_id,
             caller=self._caller,
@@ -57,6 +58,7 @@ class Pump:
             dead_letter=lane.queue.dead_letter,
             tallies=lane.tallies.take(),
             suspect_stalls=lane.quarantine.stalls,
+            suspects=suspects,
         )
         page: Page | None = None
         repeated = False
@@ -67,6 +69,7 @@ class Pump:
             lane.prefetch.answered(perf_counter() - began)
             lane.settled(settlements, page.refused)
         finally:
+            lane.quarantine.answered(suspects)
             lane.end_exchange(claim, page, hints=hints, asked_at=began, repeated=repeated)
 
     async def _answer(self, request: Exchange) -> tuple[Page, bool]:

@@ -2,8 +2,8 @@
 
 A worker that dies loses all its jobs, the one that killed it and its innocent neighbours, and they come back together.
 Without this they would be claimed together again, until all of them had lost as many workers as is allowed and were
-buried side by side. The backend has one such suspect of a queue active at a time; the lane lets it start when nothing
-else of it runs, and claims nothing until it is through.
+buried side by side. A lane asks the backend for one such suspect at a time, lets it start when nothing else of it runs,
+and claims nothing until it is through.
 """
 
 from __future__ import annotations
@@ -21,6 +21,17 @@ class Quarantine:
         self.waiting: JobRecord | None = None
         """Claimed, and not to be started while others run."""
         self._inside = ""
+        self._asked = 0
+
+    def ask(self) -> int:
+        """How many suspects (0 or 1) the lane's next exchange may bring."""
+        asked = 0 if self.closed or self._asked else 1
+        self._asked += asked
+        return asked
+
+    def answered(self, asked: int) -> None:
+        """An exchange that asked for so many has come to its end."""
+        self._asked -= asked
 
     @property
     def closed(self) -> bool:

@@ -54,7 +54,7 @@ def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]
     """Fill ``leases`` with copies of the claimed jobs; True if an expired one left a letter."""
     letter = False
     deadline = now_ms + request.lease_ms
-    worker, claim = request.worker, request.claim
+    worker, claim, suspects = request.worker, request.claim, request.suspects
     while len(leases) < claim:
         job_id = shelf.waiting.pop()
         if job_id is None:
@@ -65,11 +65,11 @@ def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]
             if record.expires_ms <= now_ms:
                 letter = shelf.expire(record, now_ms, letter_to=request.dead_letter) or letter
                 continue
-        if record.stalls >= request.suspect_stalls and _is_to_wait(shelf, record):
-            check_move(record, Trigger.SET_ASIDE, JobState.DELAYED)
-            shelf.delay(record, now_ms + SET_ASIDE_MS)
-            shelf.tell(EventType.RELEASED, job_id, now_ms, SET_ASIDE)
-            continue
+        if record.stalls >= request.suspect_stalls:
+            suspects -= 1
+            if suspects < 0:
+                _set_aside(shelf, record, now_ms)
+                continue
         check_move(record, Trigger.CLAIMED, JobState.ACTIVE)
         shelf.token += 1
         record.state, record.token, record.worker = JobState.ACTIVE, shelf.token, worker
@@ -81,13 +81,11 @@ def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]
     return letter
 
 
-def _is_to_wait(shelf: Shelf, record: JobRecord) -> bool:
-    """Of the jobs that have cost workers only one is active, so that it takes no other one with it."""
-    other = shelf.jobs.get(shelf.suspect) if shelf.suspect else None
-    if other is not None and other.state is JobState.ACTIVE:
-        return True
-    shelf.suspect = record.id
-    return False
+def _set_aside(shelf: Shelf, record: JobRecord, now_ms: int) -> None:
+    """Of the jobs that have cost workers a worker gets one at a time, so that it takes no other one with it."""
+    check_move(record, Trigger.SET_ASIDE, JobState.DELAYED)
+    shelf.delay(record, now_ms + SET_ASIDE_MS)
+    shelf.tell(EventType.RELEASED, record.id, now_ms, SET_ASIDE)
 
 
 def _same_again(shelf: Shelf, last: Call, now_ms: int) -> Page:

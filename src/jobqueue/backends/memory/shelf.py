@@ -68,7 +68,6 @@ class Shelf:
         self.token = 0
         self.paused = False
         self.hold_ms = 0
-        self.suspect: str | None = None
         self.outbox: deque[Letter] = deque()
         self.calls: dict[str, Call] = {}
         self.presences: dict[str, Presence] = {}

@@ -157,7 +157,7 @@ class RedisBackend:
             int(request.repeated),
             request.lease_ms,
             request.claim,
-            f"{request.suspect_stalls} {request.dead_letter or ''}",
+            f"{request.suspect_stalls} {request.suspects} {request.dead_letter or ''}",
             *codec.settlements_words(request.settlements),
             *(word for counter in request.tallies.items() for word in counter),
             len(request.tallies),
@@ -238,7 +238,9 @@ class RedisBackend:
         words = note_words(note)
         return bool(
             await self._calls.repeat(
-                lambda _: self._calls.run("annotate", self._prefix(queue), self._now(), job_id, token, *words)
+                lambda repeated: self._calls.run(
+                    "annotate", self._prefix(queue), self._now(), job_id, token, int(repeated), *words
+                )
             )
         )
 

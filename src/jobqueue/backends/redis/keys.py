@@ -20,7 +20,6 @@ one declared key and derive the rest from it.
 | ``expiring``         | zset   | ms at which an unstarted job expires |
 | ``retention``        | zset   | ms at which a finished job is forgotten |
 | ``meta``             | hash   | tail, head, token (counters), done (the last score in ``completed``), paused, hold, \
-suspect (the last job that was claimed though it had cost workers), \
 lives, logged (whether any job has ever had such a key) |
 | ``calls``            | hash   | caller to its last call, so that a repeat is recognised |
 | ``wake``             | zset   | the marker that one idle worker pops |

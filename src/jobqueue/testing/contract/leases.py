@@ -80,20 +80,20 @@ class LeaseContract:
         assert (starts, poisoned) == (3, ("a",))
         assert (record.state, record.stalls, record.error.type) == (JobState.FAILED, 3, "WorkerLost")
 
-    async def test_of_jobs_that_have_cost_workers_one_is_active_at_a_time(
+    async def test_of_jobs_that_have_cost_workers_no_more_are_given_out_than_asked_for(
         self, backend: Backend, clock: ManualClock
     ) -> None:
         await put(backend, "a", "b", "c")
         await lose_worker(backend, clock, times=2)
         await put(backend, "new")
-        assert [lease.id for lease in await claim(backend, 4, worker="x")] == ["a", "new"]
+        page = await backend.exchange(QUEUE, Exchange("x", "x/0", 1, claim=4, suspects=1))
+        assert [lease.id for lease in page.leases] == ["a", "new"]
         assert await order(backend, JobState.DELAYED) == ["b", "c"]
-        await clock.advance(seconds=1)
-        assert await claim(backend, 4, worker="y") == []
-        await clock.advance(seconds=1)
-        (first, *_) = await backend.find(QUEUE, JobState.ACTIVE)
-        await settle(backend, first, Completed())
-        assert [lease.id for lease in await claim(backend, 4, worker="y")] == ["b"]
+        await clock.advance(milliseconds=SET_ASIDE_MS)
+        assert (await backend.exchange(QUEUE, Exchange("x", "x/0", 2, claim=4, suspects=0))).leases == []
+        await clock.advance(milliseconds=SET_ASIDE_MS)
+        page = await backend.exchange(QUEUE, Exchange("y", "y/0", 1, claim=4, suspects=2))
+        assert [lease.id for lease in page.leases] == ["b", "c"]
 
     async def test_jobs_that_have_cost_one_worker_run_as_ever(self, backend: Backend, clock: ManualClock) -> None:
         await put(backend, "a", "b")

@@ -1,7 +1,8 @@
 -- active -> completed, failed, cancelled, delayed, waiting; delayed -> waiting; waiting -> active, failed (expired):
 -- take in settlements, promote what is due, claim what is waiting.
 -- KEYS: queue prefix
--- ARGV: now, worker, caller, sequence, repeated, lease ms, claim, dead letter queue and suspects' stalls,
+-- ARGV: now, worker, caller, sequence, repeated, lease ms, claim, suspects' stalls, how many suspects, dead letter queue
+--       (these three in one, separated by spaces),
 --       completions, their keep count, their keep age, others;
 --       then for each completion, all of them kept alike and without log lines: id, token, result ('' null);
 --       then for each other settlement: id, token, kind, a, b, c, d, e, number of log lines, log lines
@@ -18,7 +19,7 @@
 local P, now = KEYS[1], now_ms(ARGV[1])
 local worker, caller, sequence = ARGV[2], ARGV[3], ARGV[4]
 local lease_ms, claim = tonumber(ARGV[6]), tonumber(ARGV[7])
-local suspect_stalls, dead_letter = string.match(ARGV[8], '^(%d+) (.*)$')
+local suspect_stalls, suspects, dead_letter = string.match(ARGV[8], '^(%d+) (%d+) (.*)$')
 local completions, keep_count, keep_age, others = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local now_text = score_text(now)
 
@@ -212,7 +213,6 @@ end
 hold = hold > now and hold or nil
 local reply = { now_text, 0, '', 0, paused and 1 or 0, 0, refused, now_text, {}, {}, {} }
 local claimed, records, lives = reply[9], reply[10], reply[11]
-local suspected = false
 if claim > 0 and not paused and not hold then
   while #claimed < claim do
     local popped = take_first(P .. 'waiting', claim - #claimed)
@@ -232,23 +232,20 @@ if claim > 0 and not paused and not hold then
         end
       end
 
-      -- Of the jobs that have cost workers only one is active, so that it takes no other one with it.
-      local suspect, set_aside = redis.call('HGET', P .. 'meta', 'suspect'), false
-      if suspect and not suspected and not redis.call('ZSCORE', P .. 'active', suspect) then suspect = nil end
-      local function is_to_wait(id, life)
+      -- Of the jobs that have cost workers a worker gets one at a time, so that it takes no other one with it.
+      local set_aside = false
+      local function is_to_wait(life)
         if (number_in(life, 'stalls') or 0) < tonumber(suspect_stalls) then return false end
-        if suspect then return true end
-        suspect, suspected = id, true
-        redis.call('HSET', P .. 'meta', 'suspect', id)
-        return false
+        suspects = suspects - 1
+        return suspects < 0
       end
 
       for i, id in ipairs(popped) do
         local life = lively and life_of(P, id) or {}
         if (number_in(life, 'expires') or now + 1) <= now then
           if fail_expired(P, id, now, dead_letter) then outbox = true end
-        elseif found[i] and is_to_wait(id, life) then
-          add_delayed(P, id, now + 1000)
+        elseif found[i] and is_to_wait(life) then
+          add_delayed(P, id, now + 200)
           tell('released', id, 'another job that has cost workers is running')
           set_aside = true
         elseif found[i] then

@@ -1,0 +1,189 @@
+"""F6 for each script: it takes effect and its reply is lost. Afterwards all looks as if it had arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import pytest
+import redis.asyncio
+
+from jobqueue.backends import RedisBackend
+from jobqueue.backends.protocol import (
+    Cancel,
+    Clean,
+    Exchange,
+    LogLines,
+    NewRecord,
+    Obliterate,
+    Page,
+    Pause,
+    Progress,
+    Promote,
+    Purge,
+    Remove,
+    Reprioritize,
+    Reschedule,
+    Resume,
+    Retry,
+    RetryFailed,
+    Settlement,
+    Upkeep,
+)
+from jobqueue.backends.redis.calls import Calls
+from jobqueue.backends.redis.scripts import names
+from jobqueue.errors import BackendUnavailable
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
+from jobqueue.model.record import JobError, JobRecord, JobState
+from jobqueue.testing import ManualClock
+
+QUEUE, OTHER, LETTERS = "tickets", "other", "letters"
+ERROR = JobError("ValueError", "no", "")
+
+ReplyT = TypeVar("ReplyT")
+
+
+class Loss:
+    """Every first call of one script goes through without a reply; the next one is answered."""
+
+    def __init__(self, script: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.struck = 0
+        real = Calls.run
+        lost_last = False
+
+        async def run(calls: Calls, name: str, prefix: str, *words: Any) -> Any:
+            nonlocal lost_last
+            reply = await real(calls, name, prefix, *words)
+            if name != script:
+                return reply
+            lost_last = not lost_last
+            if lost_last:
+                self.struck += 1
+                raise BackendUnavailable("the reply was lost")
+            return reply
+
+        monkeypatch.setattr(Calls, "run", run)
+
+
+async def insist(call: Callable[[], Awaitable[ReplyT]]) -> ReplyT:
+    """What any caller does that is told that the backend is away: call again."""
+    try:
+        return await call()
+    except BackendUnavailable:
+        return await call()
+
+
+class Story:
+    """Something of everything, told to a backend in the order in which it would happen."""
+
+    def __init__(self, backend: RedisBackend, clock: ManualClock) -> None:
+        self._backend, self._clock = backend, clock
+        self._sequence = 0
+
+    async def tell(self) -> None:
+        add = self._add
+        await add("a", "b", "c", "d", "e", "f", "g", "h")
+        await add("later", "sooner", "never", delay_ms=60_000)
+        a, b, c, d, e, f = await self._claim(6)
+        await insist(lambda: self._backend.annotate(QUEUE, "a", a.token or 0, Progress(b"50")))
+        await insist(lambda: self._backend.annotate(QUEUE, "a", a.token or 0, LogLines((b'{"line":1}',))))
+        await insist(lambda: self._backend.extend(QUEUE, "w", [("f", f.token or 0)], 60_000))
+        await self._settle(a, Completed(b"1"), tallies={"c0 t": 1})
+        await self._settle(b, RetryAt(5000, ERROR))
+        await self._settle(c, Failed(ERROR, dead_letter=LETTERS))
+        await self._settle(d, Released("shutdown"))
+        await self._settle(e, Cancelled("asked for"))
+        await insist(lambda: self._backend.deliver(QUEUE))
+        await self._amend("later", Promote())
+        await self._amend("sooner", Reschedule(delay_ms=10_000))
+        await self._amend("g", Reprioritize(1))
+        await self._amend("never", Cancel("nobody wants it"))
+        await self._amend("e", Retry())
+        await self._amend("h", Remove())
+        await self._clock.advance(seconds=20)
+        await insist(lambda: self._backend.upkeep(QUEUE, Upkeep()))
+        await self._clock.advance(seconds=60)
+        await insist(lambda: self._backend.upkeep(QUEUE, Upkeep()))
+        await insist(lambda: self._backend.control(QUEUE, RetryFailed()))
+        await insist(lambda: self._backend.control(QUEUE, Pause()))
+        assert await self._claim(5) == []
+        await insist(lambda: self._backend.control(QUEUE, Resume()))
+        for lease in await self._claim(3):
+            await self._settle(lease, Completed(b"2"))
+        await insist(lambda: self._backend.control(QUEUE, Clean(JobState.CANCELLED)))
+        await insist(lambda: self._backend.enqueue(OTHER, [NewRecord("x", "t", b"1"), NewRecord("y", "t", b"1")]))
+        await insist(lambda: self._backend.control(OTHER, Purge()))
+        await insist(lambda: self._backend.control(OTHER, Obliterate()))
+
+    async def _add(self, *job_ids: str, delay_ms: int = 0) -> None:
+        await insist(
+            lambda: self._backend.enqueue(
+                QUEUE, [NewRecord(job_id, "t", b"1", delay_ms=delay_ms) for job_id in job_ids]
+            )
+        )
+
+    async def _claim(self, count: int) -> list[JobRecord]:
+        return (await self._exchange(claim=count)).leases
+
+    async def _settle(self, lease: JobRecord, outcome: Outcome, **more: Any) -> None:
+        page = await self._exchange(settlements=[Settlement(lease.id, lease.token or 0, outcome)], **more)
+        assert page.refused == frozenset()
+
+    async def _exchange(self, **words: Any) -> Page:
+        self._sequence += 1
+        request = Exchange("w", "w/0", self._sequence, **words)
+        try:
+            return await self._backend.exchange(QUEUE, request)
+        except BackendUnavailable:
+            return await self._backend.exchange(QUEUE, replace(request, repeated=True))
+
+    async def _amend(self, job_id: str, amendment: Any) -> None:
+        await insist(lambda: self._backend.amend(QUEUE, job_id, amendment))
+
+    async def seen(self) -> dict[str, Any]:
+        """All that anybody could see."""
+        backend = self._backend
+        seen: dict[str, Any] = {"queues": await insist(backend.queues)}
+        for queue in (QUEUE, OTHER, LETTERS):
+            status = await insist(lambda queue=queue: backend.status(queue))
+            seen[f"{queue} status"] = (status.counts, status.paused)
+            for state in JobState:
+                found = await insist(lambda queue=queue, state=state: backend.find(queue, state))
+                seen[f"{queue} {state}"] = [replace(job, created_ms=0) for job in found]
+            page = await insist(lambda queue=queue: backend.events(queue, "0", 0))
+            told = [(event.type, event.job_id, event.detail) for event in page.events]
+            # What is already so may be said again.
+            seen[f"{queue} events"] = [
+                event for event, before in zip(told, [None, *told], strict=False) if event != before
+            ]
+        seen["stats"] = [counters for _, counters in await insist(lambda: backend.stats(QUEUE, 60))]
+        seen["one"] = await insist(lambda: backend.get(QUEUE, "a"))
+        seen["logs"] = await insist(lambda: backend.logs(QUEUE, "a"))
+        return seen
+
+
+async def _played(url: str) -> dict[str, Any]:
+    async with redis.asyncio.Redis.from_url(url) as client:  # pyright: ignore[reportUnknownMemberType]
+        await client.flushall()  # pyright: ignore[reportUnknownMemberType]
+        clock = ManualClock()
+        backend = RedisBackend(client, clock=clock)
+        await backend.open()
+        try:
+            story = Story(backend, clock)
+            await story.tell()
+            return await story.seen()
+        finally:
+            await backend.close()
+
+
+@pytest.mark.parametrize("script", names())
+async def test_a_lost_reply_changes_nothing_that_can_be_seen(
+    script: str, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = await _played(valkey_url)
+    loss = Loss(script, monkeypatch)
+    disturbed = await _played(valkey_url)
+    assert loss.struck > 0, f"the story never calls {script}"
+    for what, expected in undisturbed.items():
+        assert disturbed[what] == expected, what
