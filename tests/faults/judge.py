@@ -12,12 +12,15 @@ from tests.faults.ledger import Entry
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What came of a run. ``lost``, ``unexpected`` and ``unexplained`` must be empty."""
+    """What came of a run. ``lost``, ``unexpected`` and ``unexplained`` must be empty; each fault knows which may be
+    ``buried``."""
 
     acknowledged: int
     completed: int
     lost: tuple[str, ...]
-    """Acknowledged, and neither completed nor anywhere else on the server."""
+    """Acknowledged, and neither completed nor buried."""
+    buried: tuple[str, ...]
+    """Failed, with a letter, because they were there when workers were lost, as often as is allowed."""
     unexpected: tuple[str, ...]
     """Completed, though nobody was told that they had been taken in, nor tried to enqueue them."""
     repeated: int
@@ -34,13 +37,18 @@ class Judgement:
 
 
 def judge(
-    entries: Sequence[Entry], completed: Iterable[str], attempted: Iterable[str], *, outages: bool = False
+    entries: Sequence[Entry],
+    completed: Iterable[str],
+    attempted: Iterable[str],
+    *,
+    buried: Iterable[str] = (),
+    outages: bool = False,
 ) -> Judgement:
     """``attempted`` are the ids that producers tried to enqueue. ``outages``: the server itself went away in between,
     or replies of it did, so that any worker may have lost its leases.
     """
     acknowledged = {entry.job for entry in entries if entry.deed == "acknowledged"}
-    there = set(completed)
+    there, beneath = set(completed), set(buried)
     starts: dict[str, list[Entry]] = defaultdict(list)
     ended: set[tuple[str, int]] = set()
     disturbed: dict[int, list[float]] = defaultdict(list)
@@ -63,7 +71,8 @@ def judge(
     return Judgement(
         acknowledged=len(acknowledged),
         completed=len(there),
-        lost=tuple(sorted(acknowledged - there)),
+        lost=tuple(sorted(acknowledged - there - beneath)),
+        buried=tuple(sorted(beneath)),
         unexpected=tuple(sorted(there - set(attempted))),
         repeated=sum(len(runs) > 1 for runs in starts.values()),
         unexplained=tuple(sorted(set(unexplained))),

@@ -9,8 +9,9 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from jobqueue import BackendUnavailable, Queue, connect
+from jobqueue import BackendUnavailable, Job, JobState, Queue, connect
 from tests.faults.judge import Judgement, judge
 from tests.faults.ledger import Ledger, entries
 from tests.faults.parts import DurableServer, Proxy, WorkerProcesses
@@ -64,11 +65,15 @@ async def run(name: str, plan: Plan) -> Report:
             queue = Queue(QUEUE, backend=backend)
             await _drained(queue)
             codes = await asyncio.to_thread(workers.end)
-            completed = await _completed(queue)
+            completed = [job.id for job in await _all(queue, JobState.COMPLETED)]
+            failed = await _all(queue, JobState.FAILED)
+            buried = [job.id for job in failed if job.error is not None and job.error.type == "WorkerLost"]
             found = entries(path)
             if fault.inspect is not None:
                 await fault.inspect(scene, queue, found)
-    judgement = judge(found, completed, scene.attempted, outages=fault.outages)
+            if fault.innocent and (wronged := set(buried) - fault.guilty(scene)):
+                scene.complaints.append(f"buried, though they did nothing: {sorted(wronged)}")
+    judgement = judge(found, completed, scene.attempted, buried=buried, outages=fault.outages)
     return Report(name, plan, struck, judgement, tuple(codes), tuple(scene.complaints))
 
 
@@ -124,8 +129,8 @@ async def _drained(queue: Queue) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _completed(queue: Queue) -> list[str]:
-    found: list[str] = []
-    while page := await queue.jobs("completed", limit=1000, offset=len(found)):
-        found += [job.id for job in page]
+async def _all(queue: Queue, state: JobState) -> list[Job[Any, Any]]:
+    found: list[Job[Any, Any]] = []
+    while page := await queue.jobs(state, limit=1000, offset=len(found)):
+        found += page
     return found

@@ -61,6 +61,11 @@ def test_the_judge_finds_what_was_lost() -> None:
     assert not judgement.sound
 
 
+def test_a_buried_job_is_not_lost_and_is_told_of() -> None:
+    judgement = judge(_entries("acknowledged a 1", "acknowledged b 1"), ["a"], ["a", "b"], buried=["b"])
+    assert (judgement.lost, judgement.buried) == ((), ("b",))
+
+
 def test_the_judge_finds_what_nobody_asked_for() -> None:
     judgement = judge(_entries("acknowledged a 1"), ["a", "z"], ["a"])
     assert judgement.unexpected == ("z",)
