@@ -92,6 +92,11 @@ class Program:
         return first
 
     @property
+    def used_up(self) -> bool:
+        """Whether the next trial, which may want a million job numbers, should have a new program."""
+        return self.spent or self._next_number > board.CAPACITY // 4
+
+    @property
     def peak_resident_bytes(self) -> int:
         """The most resident memory that the program's process has had (Linux)."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()

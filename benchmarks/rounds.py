@@ -90,7 +90,7 @@ def play(arena: Arena, entries: Sequence[Entry], trials: Sequence[Trial], rounds
                             made = Program(entry, commands[entry.name], url=url, direct_url=arena.server.url)
                             programs[key] = stack.enter_context(made)
                         found = _one(arena, programs[key], trial, outcome)
-                        if found is None or programs[key].spent:
+                        if found is None or programs[key].used_up:
                             # A program that broke may be in any state, and its worker may still take jobs: it is
                             # ended here, and the next run begins with a new one.
                             programs.pop(key).__exit__(None, None, None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.board import Board, create
+from benchmarks.board import CAPACITY, Board, create
 from benchmarks.environments import CONTESTANTS, declared_dependencies
 from benchmarks.measures import TRIALS
 from benchmarks.measures.trial import Arena, judge, percentile
@@ -153,6 +153,16 @@ def test_a_program_that_dies_is_a_line_in_the_report(arena: Arena) -> None:
         pytest.raises(ContestantFailed, match="no such library"),
     ):
         program.ask("describe")
+
+
+def test_a_program_is_replaced_before_its_job_numbers_run_out(program: Program) -> None:
+    assert not program.used_up
+    program.numbers(CAPACITY // 4 + 1)
+    assert program.used_up
+    # The largest trial keeps a million jobs waiting.
+    assert program.numbers(1_200_000) > 0
+    with pytest.raises(ContestantFailed, match="out of job numbers"):
+        program.numbers(CAPACITY)
 
 
 def test_nothing_is_left_in_the_environment() -> None:
