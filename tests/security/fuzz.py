@@ -117,6 +117,7 @@ async def _batch(url: str, dice: random.Random, number: int, report: Report) -> 
             for _ in range(_HOURS):
                 await clock.advance(hours=1)
                 await Worker(queue, registry=registry, clock=clock).drain()
+            await _until_nothing_moves(queue, registry, clock)
             await _look(queue, report)
             await _judge(queue, ids, done, ran, report)
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  (whatever it is, it is a finding)
@@ -131,6 +132,15 @@ async def _batch(url: str, dice: random.Random, number: int, report: Report) -> 
             await client.flushall()  # pyright: ignore[reportUnknownMemberType]
     await backend.close()
     await client.aclose()
+
+
+async def _until_nothing_moves(queue: Queue, registry: Registry, clock: ManualClock) -> None:
+    """Jobs whose count of lost workers was raised run one after the other, however many hours that takes."""
+    before: list[str] | None = None
+    while before != (delayed := sorted(job.id for job in await queue.jobs("delayed", limit=1000))):
+        before = delayed
+        await clock.advance(hours=1)
+        await Worker(queue, registry=registry, clock=clock).drain()
 
 
 def _processors() -> tuple[Registry, set[str]]:

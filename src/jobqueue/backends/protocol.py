@@ -81,9 +81,6 @@ from jobqueue.model.events import Event
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
 
-SET_ASIDE_MS = 200
-SET_ASIDE = "another job that has cost workers is running"
-
 # What is made for every job is not frozen: setting the fields of a frozen dataclass costs three times as much.
 
 
@@ -133,7 +130,7 @@ class Exchange:
     ``sequence`` by one for each new one. ``dead_letter`` names the queue that gets a letter for jobs found expired
     on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and rides with settlements. A job
     that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those are given out, and the others
-    that are met are set aside (delayed) for SET_ASIDE_MS.
+    that are met stay at the front.
     """
 
     worker: str

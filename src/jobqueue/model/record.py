@@ -36,7 +36,6 @@ class Trigger(StrEnum):
     DUE = "due"
     PROMOTED = "promoted"
     RESCHEDULED = "rescheduled"
-    SET_ASIDE = "set aside: it has cost workers, and so has a job that its claimer runs"
     CLAIMED = "claimed"
     SUCCEEDED = "completed"
     ERRED = "error, attempts left"
@@ -69,7 +68,6 @@ def _rows() -> tuple[Transition, ...]:
         Transition(s.DELAYED, t.PROMOTED, s.WAITING),
         Transition(s.DELAYED, t.RESCHEDULED, s.DELAYED),
         Transition(s.WAITING, t.RESCHEDULED, s.DELAYED),
-        Transition(s.WAITING, t.SET_ASIDE, s.DELAYED),
         Transition(s.WAITING, t.CLAIMED, s.ACTIVE),
         Transition(s.ACTIVE, t.SUCCEEDED, s.COMPLETED),
         Transition(s.ACTIVE, t.ERRED, s.DELAYED),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobqueue.backends.memory.settling import settle
 from jobqueue.backends.memory.shelf import Call, Shelf, check_move, copied
-from jobqueue.backends.protocol import MAX_BATCH, SET_ASIDE, SET_ASIDE_MS, Exchange, Page
+from jobqueue.backends.protocol import MAX_BATCH, Exchange, Page
 from jobqueue.model.events import EventType
 from jobqueue.model.record import JobRecord, JobState, Trigger
 
@@ -55,6 +55,7 @@ def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]
     letter = False
     deadline = now_ms + request.lease_ms
     worker, claim, suspects = request.worker, request.claim, request.suspects
+    put_back: list[JobRecord] = []
     while len(leases) < claim:
         job_id = shelf.waiting.pop()
         if job_id is None:
@@ -66,9 +67,10 @@ def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]
                 letter = shelf.expire(record, now_ms, letter_to=request.dead_letter) or letter
                 continue
         if record.stalls >= request.suspect_stalls:
+            # Of the jobs that have cost workers a worker gets one at a time, so that it takes no other one with it.
             suspects -= 1
             if suspects < 0:
-                _set_aside(shelf, record, now_ms)
+                put_back.append(record)
                 continue
         check_move(record, Trigger.CLAIMED, JobState.ACTIVE)
         shelf.token += 1
@@ -76,16 +78,10 @@ def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]
         record.started_ms = now_ms
         shelf.leases.put(job_id, deadline)
         leases.append(copied(record))
+    shelf.prepend(put_back)
     for record in leases:
         shelf.tell(EventType.STARTED, record.id, now_ms)
     return letter
-
-
-def _set_aside(shelf: Shelf, record: JobRecord, now_ms: int) -> None:
-    """Of the jobs that have cost workers a worker gets one at a time, so that it takes no other one with it."""
-    check_move(record, Trigger.SET_ASIDE, JobState.DELAYED)
-    shelf.delay(record, now_ms + SET_ASIDE_MS)
-    shelf.tell(EventType.RELEASED, record.id, now_ms, SET_ASIDE)
 
 
 def _same_again(shelf: Shelf, last: Call, now_ms: int) -> Page:

@@ -213,6 +213,7 @@ end
 hold = hold > now and hold or nil
 local reply = { now_text, 0, '', 0, paused and 1 or 0, 0, refused, now_text, {}, {}, {} }
 local claimed, records, lives = reply[9], reply[10], reply[11]
+local put_back = {}
 if claim > 0 and not paused and not hold then
   while #claimed < claim do
     local popped = take_first(P .. 'waiting', claim - #claimed)
@@ -226,16 +227,17 @@ if claim > 0 and not paused and not hold then
       end
     else
       -- RARELY
-      local function number_in(life, name)
+      local function number_in(life, name, pattern)
         for at = 1, #life, 2 do
-          if life[at] == name then return finite(life[at + 1]) end
+          if life[at] == name then return finite(string.match(life[at + 1], pattern or '.*')) end
         end
       end
 
       -- Of the jobs that have cost workers a worker gets one at a time, so that it takes no other one with it.
-      local set_aside = false
       local function is_to_wait(life)
-        if (number_in(life, 'stalls') or 0) < tonumber(suspect_stalls) then return false end
+        -- What is no count counts as none, here as for the worker that reads it.
+        local stalls = number_in(life, 'stalls', '^%d+$') or 0
+        if stalls < tonumber(suspect_stalls) or stalls > 2147483647 then return false end
         suspects = suspects - 1
         return suspects < 0
       end
@@ -245,9 +247,7 @@ if claim > 0 and not paused and not hold then
         if (number_in(life, 'expires') or now + 1) <= now then
           if fail_expired(P, id, now, dead_letter) then outbox = true end
         elseif found[i] and is_to_wait(life) then
-          add_delayed(P, id, now + 200)
-          tell('released', id, 'another job that has cost workers is running')
-          set_aside = true
+          put_back[#put_back + 1] = id
         elseif found[i] then
           claimed[#claimed + 1] = id
           records[#claimed] = found[i]
@@ -258,9 +258,13 @@ if claim > 0 and not paused and not hold then
           forget(P, { id })
         end
       end
-      if set_aside then due = first_due(P) end
       -- END RARELY
     end
+  end
+  if #put_back > 0 then
+    -- RARELY
+    prepend_waiting(P, put_back)
+    -- END RARELY
   end
   if #claimed > 0 then
     local deadlines, leases = {}, {}
@@ -288,7 +292,7 @@ end
 local look_again = due
 if hold and (not look_again or hold < look_again) then look_again = hold end
 if look_again then reply[3] = score_text(look_again) end
-if #claimed == claim or paused or hold then
+if #claimed == claim or #put_back > 0 or paused or hold then
   if redis.call('ZCARD', P .. 'waiting') > 0 then
     reply[4] = 1
     if not paused and not hold then wake(P) end
