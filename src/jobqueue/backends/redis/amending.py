@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Any
-
 from jobqueue.backends.protocol import (
     Amendment,
     Cancel,
@@ -23,18 +20,8 @@ from jobqueue.model.record import JobState
 async def amend(calls: Calls, prefix: str, now: str, job_id: str, amendment: Amendment) -> JobState:
     """Carry out one amendment; a repeat after a lost reply succeeds where the first try did."""
     name, words = _script(amendment)
-    tries = 0
-
-    def call(repeated: bool) -> Awaitable[Any]:
-        nonlocal tries
-        tries += 1
-        return calls.run(name, prefix, now, job_id, int(repeated), *words)
-
-    reply = await calls.repeat(call)
+    reply = await calls.repeat(lambda repeated: calls.run(name, prefix, now, job_id, int(repeated), *words))
     answer = text(reply[0])
-    if answer == "missing" and tries > 1 and isinstance(amendment, Remove):
-        # Most likely the first try removed it, and its reply with the state was lost.
-        return JobState.COMPLETED
     if answer == "missing":
         raise JobNotFound(f"no job {job_id!r} in this queue; it may have been removed or trimmed by retention")
     if answer == "refused":

@@ -1,8 +1,8 @@
 -- active -> completed, failed, cancelled, delayed, waiting; delayed -> waiting; waiting -> active, failed (expired):
 -- take in settlements, promote what is due, claim what is waiting.
 -- KEYS: queue prefix
--- ARGV: now, worker, caller, sequence, repeated, lease ms, claim, suspects' stalls, how many suspects, dead letter queue
---       (these three in one, separated by spaces),
+-- ARGV: now, worker, caller, sequence, repeated, lease ms, claim, dead letter queue,
+--       how many stalls make a suspect, how many suspects to give out,
 --       completions, their keep count, their keep age, others;
 --       then for each completion, all of them kept alike and without log lines: id, token, result ('' null);
 --       then for each other settlement: id, token, kind, a, b, c, d, e, number of log lines, log lines
@@ -19,8 +19,8 @@
 local P, now = KEYS[1], now_ms(ARGV[1])
 local worker, caller, sequence = ARGV[2], ARGV[3], ARGV[4]
 local lease_ms, claim = tonumber(ARGV[6]), tonumber(ARGV[7])
-local suspect_stalls, suspects, dead_letter = string.match(ARGV[8], '^(%d+) (%d+) (.*)$')
-local completions, keep_count, keep_age, others = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local dead_letter, suspect_stalls, suspects = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
+local completions, keep_count, keep_age, others = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local now_text = score_text(now)
 
 -- A repeat of what went through gets the same leases and the same refusals, and does nothing twice.
@@ -68,8 +68,8 @@ if not unusual then traits.timed = false end
 
 if completions + others > 0 then
   local ids, places = {}, {}
-  for i = 1, completions do ids[i] = ARGV[10 + 3 * i] end
-  local at = 13 + 3 * completions
+  for i = 1, completions do ids[i] = ARGV[12 + 3 * i] end
+  local at = 15 + 3 * completions
   for i = completions + 1, completions + others do
     ids[i], places[i] = ARGV[at], at
     at = at + 9 + tonumber(ARGV[at + 8])
@@ -77,7 +77,7 @@ if completions + others > 0 then
   local leases = redis.call('HMGET', P .. 'leases', unpack(ids))
   local accepted, started, completed = {}, {}, {}
   for i, id in ipairs(ids) do
-    local lease, token = leases[i], ARGV[i <= completions and 11 + 3 * i or places[i] + 1]
+    local lease, token = leases[i], ARGV[i <= completions and 13 + 3 * i or places[i] + 1]
     local held, since
     if lease then held, since = string.match(lease, '^(%d+) (%d+)') end
     if held == token and not started[id] then
@@ -109,7 +109,7 @@ if completions + others > 0 then
     if keep_count > 0 then first = math.max(1, #completed - keep_count + 1) end
     local told_ids, told_results, drop, endings, scored = {}, {}, {}, {}, {}
     for n, i in ipairs(completed) do
-      local id, result = ids[i], ARGV[12 + 3 * i]
+      local id, result = ids[i], ARGV[14 + 3 * i]
       told_ids[n] = id
       told_results[n] = told_result(result)
       if n < first then
@@ -237,7 +237,7 @@ if claim > 0 and not paused and not hold then
       local function is_to_wait(life)
         -- What is no count counts as none, here as for the worker that reads it.
         local stalls = number_in(life, 'stalls', '^%d+$') or 0
-        if stalls < tonumber(suspect_stalls) or stalls > 2147483647 then return false end
+        if stalls < suspect_stalls or stalls > 2147483647 then return false end
         suspects = suspects - 1
         return suspects < 0
       end
