@@ -17,6 +17,7 @@ is the host's business.
 | ``job.recovered`` | warning | job_id, queue |
 | ``job.unknown_type`` | warning | job_id, type, queue, in_seconds |
 | ``job.stubborn`` | error | job_id, type, queue |
+| ``job.suspect`` (it has cost workers and runs alone) | warning | job_id, type, queue, workers_lost |
 | ``lease.lost`` | warning | job_id, type, queue |
 | ``worker.started`` ``worker.stopping`` ``worker.stopped`` | info | worker, queues |
 | ``worker.blocked`` | warning | queue, seconds, job_ids |
@@ -51,6 +52,7 @@ JOB_FAILED: Final = "job.failed"
 JOB_RELEASED: Final = "job.released"
 JOB_CANCELLED: Final = "job.cancelled"
 JOB_RECOVERED: Final = "job.recovered"
+JOB_SUSPECT: Final = "job.suspect"
 JOB_UNKNOWN_TYPE: Final = "job.unknown_type"
 JOB_STUBBORN: Final = "job.stubborn"
 LEASE_LOST: Final = "lease.lost"

@@ -57,7 +57,9 @@ async def lose_workers(queue: Queue, count: int) -> None:
 
 
 @pytest.mark.parametrize("prefetch", [True, False])
-async def test_a_suspect_runs_alone_and_the_others_after_it(tickets: Queue, registry: Registry, prefetch: bool) -> None:
+async def test_a_suspect_runs_alone_and_the_others_after_it(
+    tickets: Queue, registry: Registry, prefetch: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     running, beside = 0, dict[int, int]()
 
     @registry.processor("look")
@@ -79,6 +81,8 @@ async def test_a_suspect_runs_alone_and_the_others_after_it(tickets: Queue, regi
     assert beside[0] == 0
     assert max(beside.values()) > 0
     assert len(beside) == 200
+    told = [record for record in caplog.records if record.message == "job.suspect"]
+    assert [(record.__dict__["job_id"], record.__dict__["workers_lost"]) for record in told] == [(suspect.id, 2)]
 
 
 def test_none_is_asked_for_while_there_is_one_or_may_be() -> None:

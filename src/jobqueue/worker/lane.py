@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 from jobqueue.backends.protocol import Backend, Extension, Page, Settlement
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendError
-from jobqueue.logs import LEASE_LOST, emit
+from jobqueue.logs import JOB_SUSPECT, LEASE_LOST, emit
 from jobqueue.model.outcome import Outcome, Released
 from jobqueue.model.record import JobRecord
 from jobqueue.model.stats import Tallies
@@ -145,6 +145,8 @@ class Lane:
             self.held[record.id] = record.token or 0
         claimed = self.quarantine.sift(page.leases)
         if self.quarantine.closed:
+            if len(claimed) < len(page.leases):
+                self._tell_of_suspect()
             for record in claimed:
                 self._hand_back(record, _ALONE)
             self._let_suspect_in()
@@ -260,6 +262,14 @@ class Lane:
         suspect = self.quarantine.drop()
         if suspect is not None:
             self._hand_back(suspect, reason)
+
+    def _tell_of_suspect(self) -> None:
+        suspect = self.quarantine.waiting
+        if suspect is not None:
+            emit(
+                logging.WARNING, JOB_SUSPECT,
+                job_id=suspect.id, type=suspect.type, queue=self.queue.name, workers_lost=suspect.stalls,
+            )  # fmt: skip
 
     def _let_suspect_in(self) -> None:
         if self.quarantine.waiting is None:

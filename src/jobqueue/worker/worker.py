@@ -56,7 +56,8 @@ class Worker:
     seconds, a job stays this worker's after its last sign of life; ``grace`` how long running jobs may take to
     end at shutdown. ``lifespan`` is called with the worker and gives an async context manager; what it yields
     is ``job.resources``. ``middleware`` wraps every processor, the first outermost. A job that has taken down
-    ``max_stalls`` workers is failed. ``name`` is for people. With ``prefetch`` a worker whose jobs are all short (below
+    ``max_stalls`` workers is failed; on its last chance, from two lost workers on, it runs alone. ``name`` is for
+    people. With ``prefetch`` a worker whose jobs are all short (below
     25 ms) claims up to 100 more than it has slots for, so that no slot waits for the server; one that has no slot
     after 50 ms goes back to the front of the queue. Raises InvalidOption.
     """
