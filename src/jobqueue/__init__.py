@@ -34,6 +34,7 @@ from jobqueue.errors import (
 from jobqueue.job import Job, LogLine
 from jobqueue.job_type import JobType
 from jobqueue.logs import JobLogHandler, add_job_context
+from jobqueue.model.batch import Batch
 from jobqueue.model.events import Event, EventType
 from jobqueue.model.letter import DeadLetter
 from jobqueue.model.options import JobOptions, Keep, Priority
@@ -41,8 +42,9 @@ from jobqueue.model.record import JobError, JobState
 from jobqueue.model.retry import Retry
 from jobqueue.model.stats import JobStats
 from jobqueue.new_job import JobDefaults, NewJob
+from jobqueue.processors import BatchProcessor, Processor
 from jobqueue.queue import Counts, Queue
-from jobqueue.registry import Processor, Registry, processor
+from jobqueue.registry import Registry, processor
 from jobqueue.settings import Settings
 from jobqueue.worker.executor import CallNext, Middleware
 from jobqueue.worker.worker import Worker
@@ -55,6 +57,8 @@ __all__ = [
     "BackendError",
     "BackendFull",
     "BackendUnavailable",
+    "Batch",
+    "BatchProcessor",
     "CallNext",
     "Clock",
     "ConfigurationError",

@@ -2,66 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Literal, Unpack, cast, get_args, get_origin, get_type_hints, overload
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, Literal, cast, get_args, get_origin, get_type_hints, overload
 
 from typing_extensions import TypeVar
 
 from jobqueue.catalogue import KNOWN_TYPES, Catalogue
-from jobqueue.errors import ConfigurationError, InvalidOption, RegistrationError
+from jobqueue.errors import InvalidOption, RegistrationError
 from jobqueue.job import Job
 from jobqueue.job_type import JobType
+from jobqueue.model.batch import Batch
 from jobqueue.model.options import Keep, options
 from jobqueue.model.retry import Retry
 from jobqueue.model.times import Seconds
-from jobqueue.new_job import EnqueueOptions
-from jobqueue.queue import Queue
+from jobqueue.processors import BatchProcessor, Place, Processor
 
 DataT = TypeVar("DataT")
 ReturnT = TypeVar("ReturnT")
 
-Place = Literal["loop", "thread", "process"]
-
-
-class Processor(Generic[DataT, ReturnT]):
-    """A registered processor: called directly it is the plain function; ``enqueue`` puts a job of its type in.
-
-    ``ReturnT`` is what calling it gives: an awaitable for ``async def``.
-    """
-
-    def __init__(
-        self, function: Callable[[Job[DataT, Any]], ReturnT], job_type: JobType[DataT, Any], place: Place
-    ) -> None:
-        self.function = function
-        self.job_type = job_type
-        self.place: Place = place
-        self._queue: Queue | None = None
-        functools.update_wrapper(self, function)
-
-    def __call__(self, job: Job[DataT, Any]) -> ReturnT:
-        return self.function(job)
-
-    async def enqueue(
-        self, data: DataT, *, queue: Queue | None = None, **options: Unpack[EnqueueOptions]
-    ) -> Job[DataT, Any]:
-        """Put a job of this type into ``queue``, or the queue its type names. Options and errors as
-        ``Queue.enqueue``.
-        """
-        if queue is None:
-            if self._queue is None:
-                if self.job_type.queue is None:
-                    raise ConfigurationError(
-                        f"{self.job_type.name!r} names no queue: pass queue=, or declare one: "
-                        f'@processor("{self.job_type.name}", queue="…")'
-                    )
-                self._queue = Queue(self.job_type.queue)
-            queue = self._queue
-        return await queue.enqueue(self.job_type, data, **options)
-
-    def __repr__(self) -> str:
-        return f"<processor {self.job_type.name} {self.function.__qualname__}>"
+BatchResults = Sequence[Any] | None
+"""What a batch processor returns: a result, or an exception, for each job in order; None for None throughout."""
 
 
 class _Decorate(Generic[DataT]):
@@ -90,14 +51,46 @@ class _DecorateAny:
         return self._register(function)
 
 
+class _DecorateBatch:
+    """What ``@processor(type, batch=...)`` is before it meets its function, which takes a list of jobs."""
+
+    def __init__(self, register: Callable[[Callable[[list[Job[Any, Any]]], Any]], BatchProcessor[Any, Any]]) -> None:
+        self._register = register
+
+    @overload
+    def __call__(
+        self, function: Callable[[list[Job[DataT, Any]]], Awaitable[BatchResults]]
+    ) -> BatchProcessor[DataT, Awaitable[BatchResults]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[list[Job[DataT, Any]]], BatchResults]
+    ) -> BatchProcessor[DataT, BatchResults]: ...
+    def __call__(self, function: Callable[[list[Job[Any, Any]]], Any]) -> BatchProcessor[Any, Any]:
+        return self._register(function)
+
+
 class Registry:
     """A set of processors. The bare ``@processor`` belongs to the default one; one's own keeps tests and applications
     in one process apart."""
 
     def __init__(self, *, catalogue: Catalogue | None = None) -> None:
         self._catalogue = catalogue or Catalogue()
-        self._processors: dict[str, Processor[Any, Any]] = {}
+        self._processors: dict[str, Processor[Any, Any] | BatchProcessor[Any, Any]] = {}
+        self.batches: dict[str, Batch] = {}
+        """The job types that are processed in batches."""
 
+    @overload
+    def processor(
+        self,
+        type: str | JobType[Any, Any],
+        *,
+        batch: Batch,
+        queue: str | None = None,
+        retry: Retry | int | bool | None = None,
+        timeout: Seconds | None = None,
+        keep: Keep | None = None,
+        run_in: Literal["thread"] | None = None,
+    ) -> _DecorateBatch: ...
     @overload
     def processor(
         self,
@@ -124,12 +117,13 @@ class Registry:
         self,
         type: str | JobType[Any, Any],  # noqa: A002  (the design's word for it)
         *,
+        batch: Batch | None = None,
         queue: str | None = None,
         retry: Retry | int | bool | None = None,
         timeout: Seconds | None = None,
         keep: Keep | None = None,
         run_in: Literal["thread", "process"] | None = None,
-    ) -> _Decorate[Any] | _DecorateAny:
+    ) -> _Decorate[Any] | _DecorateAny | _DecorateBatch:
         """Make the decorated function the processor of a job type.
 
             @processor("ticket.created")
@@ -140,10 +134,14 @@ class Registry:
         its own that a timeout kills. ``retry``, ``timeout`` and ``keep`` hold for this type where the call asks
         for nothing else.
 
+        With ``batch`` the function takes a list of jobs and returns a list, in the same order, of their results, or of
+        exceptions for those that failed; or None. An exception that it raises fails them all. Each is retried for
+        itself. The shortest timeout of the jobs holds for the batch. Middleware does not wrap it.
+
         Raises RegistrationError, at import, if the type has a processor already or stands for another model.
         """
 
-        def register(function: Callable[[Job[Any, Any]], Any]) -> Processor[Any, Any]:
+        def declared(function: Callable[..., Any]) -> JobType[Any, Any]:
             job_type = _job_type(type, function, queue=queue, retry=retry, timeout=timeout, keep=keep)
             if job_type.name in self._processors:
                 other = self._processors[job_type.name].function
@@ -151,13 +149,29 @@ class Registry:
                     f"{job_type.name!r} has a processor already: {other.__module__}.{other.__qualname__}"
                 )
             self._catalogue.add(job_type)
-            made = Processor(function, job_type, _place(function, run_in))
-            self._processors[job_type.name] = made
+            return job_type
+
+        def register(function: Callable[[Job[Any, Any]], Any]) -> Processor[Any, Any]:
+            place = _place(function, run_in)
+            made = Processor(function, declared(function), place)
+            self._processors[made.job_type.name] = made
             return made
 
+        if batch is not None:
+            if run_in == "process":
+                raise InvalidOption('a batch runs on the loop or in a thread: run_in="process" is for single jobs')
+
+            def register_batch(function: Callable[[list[Job[Any, Any]]], Any]) -> BatchProcessor[Any, Any]:
+                place = _place(function, run_in)
+                made = BatchProcessor(function, declared(function), place, batch)
+                self._processors[made.job_type.name] = made
+                self.batches[made.job_type.name] = batch
+                return made
+
+            return _DecorateBatch(register_batch)
         return _Decorate(register) if isinstance(type, JobType) else _DecorateAny(register)
 
-    def get(self, name: str) -> Processor[Any, Any] | None:
+    def get(self, name: str) -> Processor[Any, Any] | BatchProcessor[Any, Any] | None:
         """The processor of a job type."""
         return self._processors.get(name)
 
@@ -196,7 +210,8 @@ def _job_type(
 
 
 def _annotated_model(function: Callable[..., Any]) -> Any:
-    """``Model`` where the first parameter is annotated ``Job[Model]`` or ``Job[Model, Result]``; else None."""
+    """``Model`` where the first parameter is annotated ``Job[Model]``, ``Job[Model, Result]`` or a list of these; else
+    None."""
     parameters = list(inspect.signature(function).parameters)
     if not parameters:
         raise RegistrationError(f"{function.__qualname__} takes no parameter: a processor is given its job")
@@ -209,6 +224,8 @@ def _annotated_model(function: Callable[..., Any]) -> Any:
             f"the annotation of {function.__qualname__} cannot be read ({error}): define or import the model at module "
             "level and not under TYPE_CHECKING, or pass a JobType to @processor"
         ) from error
+    if get_origin(hint) is list:
+        (hint,) = get_args(hint) or (None,)
     if get_origin(hint) is not Job:
         return None
     model = get_args(hint)[0]

@@ -24,6 +24,7 @@ class Attempt:
         "cancel_reason",
         "dropped",
         "handed_back",
+        "in_batch",
         "in_thread",
         "lease_lost",
         "lines",
@@ -40,6 +41,8 @@ class Attempt:
         self.dropped = 0
         self.cancel_reason: str | None = None
         self.handed_back = False
+        self.in_batch = False
+        """Its scope is that of other jobs too."""
         self.in_thread = False
         self.max_attempts: int | None = None
         self.lease_lost = False

@@ -23,7 +23,7 @@ FLOORS = (
     ("running", "logs"),
     ("backends",),
     ("settings", "ids", "job_type", "catalogue", "results", "connect", "default_backend"),
-    ("job", "new_job", "coalescer", "queue", "registry", "dead_letters", "worker_list"),
+    ("job", "new_job", "coalescer", "queue", "processors", "registry", "dead_letters", "worker_list"),
     ("worker",),
     ("testing",),
 )

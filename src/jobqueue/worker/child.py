@@ -15,7 +15,7 @@ from jobqueue.backends.memory import MemoryBackend
 from jobqueue.errors import JobQueueError, RateLimited, Snooze, Unrecoverable
 from jobqueue.job import Job
 from jobqueue.model.record import JobError, JobRecord
-from jobqueue.registry import Processor
+from jobqueue.processors import Processor
 from jobqueue.running import CURRENT, Attempt
 from jobqueue.worker.verdict import describe
 

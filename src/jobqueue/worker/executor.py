@@ -21,7 +21,7 @@ from anyio import CancelScope
 
 from jobqueue.backends.protocol import Backend
 from jobqueue.clock import SYSTEM_CLOCK
-from jobqueue.errors import InvalidData, JobTimeout
+from jobqueue.errors import InvalidData
 from jobqueue.job import Job
 from jobqueue.logs import (
     JOB_CANCELLED,
@@ -38,11 +38,12 @@ from jobqueue.model.naming import is_name
 from jobqueue.model.options import JobOptions
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
 from jobqueue.model.record import JobRecord
+from jobqueue.processors import Processor, Registered
 from jobqueue.queue import Queue
-from jobqueue.registry import Processor, Registry
+from jobqueue.registry import Registry
 from jobqueue.running import CURRENT, Attempt
 from jobqueue.worker.child import Answer, ChildError, error_of, run_in_child
-from jobqueue.worker.verdict import Policy, refused, verdict
+from jobqueue.worker.verdict import Policy, cut_short, refused, verdict
 
 CallNext = Callable[[Job[Any, Any]], Awaitable[Any]]
 Middleware = Callable[[Job[Any, Any], CallNext], Awaitable[Any]]
@@ -64,12 +65,13 @@ class Executor:
     ) -> None:
         self._queue = queue
         self._backend = backend
-        self._registry = registry
+        self.registry = registry
         self._middleware = tuple(middleware)
         self._threads = anyio.CapacityLimiter(slots)
         self._processes = anyio.CapacityLimiter(slots)
         self._chains: dict[str, tuple[Processor[Any, Any], CallNext, Policy]] = {}
         self.resources: Any = None
+        self.batches = registry.batches
 
     async def run(self, record: JobRecord, attempt: Attempt, scope: CancelScope) -> Outcome:
         """The outcome of one attempt. Raises CancelledError only when the slot itself is being ended.
@@ -87,7 +89,7 @@ class Executor:
             return Released(f"no processor for {record.type}", delay_ms=UNKNOWN_TYPE_DELAY_MS)
         processor, call, policy = known
         if record.options:
-            policy = self._policy(JobOptions.decode(record.options), processor)
+            policy = self.policy(record, processor)
         attempt.max_attempts = policy.retry.attempts
         job_type = processor.job_type
         # Not Job[Any, Any](...): the subscript costs more than the job.
@@ -114,13 +116,13 @@ class Executor:
                 raise
             # Neither the slot nor the job was cancelled: the processor awaited something that was.
             outcome = (
-                self._cut_short(record, attempt, policy)
+                cut_short(record, attempt, policy)
                 if scope.cancel_called
                 else self._decide(record, RuntimeError("the processor awaited a task that was cancelled"), policy)
             )
         except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a processor raises is an outcome, never the worker's end)
             outcome = (
-                self._cut_short(record, attempt, policy)
+                cut_short(record, attempt, policy)
                 if scope.cancel_called and isinstance(error, TimeoutError)
                 else self._decide(record, error, policy)
             )
@@ -129,7 +131,7 @@ class Executor:
                 scope.deadline = float("inf")
             CURRENT.set(None)
         if not attempt.lease_lost:
-            _tell(record, outcome, began)
+            tell(record, outcome, began)
         return outcome
 
     def _nameless(self, record: JobRecord, attempt: Attempt) -> Outcome:
@@ -138,7 +140,7 @@ class Executor:
         outcome = refused(InvalidData("the stored job type is not a name"), policy, kind="InvalidType")
         record.type = "?"
         if not attempt.lease_lost:
-            _tell(record, outcome, SYSTEM_CLOCK.monotonic())
+            tell(record, outcome, SYSTEM_CLOCK.monotonic())
         return outcome
 
     def _decide(self, record: JobRecord, error: BaseException, policy: Policy) -> Outcome:
@@ -154,23 +156,18 @@ class Executor:
                     return outcome
         return outcome
 
-    def _cut_short(self, record: JobRecord, attempt: Attempt, policy: Policy) -> Outcome:
-        if attempt.lease_lost:
-            return Released("lease lost")
-        if attempt.handed_back:
-            return Released("shutdown")
-        if attempt.cancel_reason is not None:
-            return Cancelled(attempt.cancel_reason, policy.keep.for_failed())
-        error = JobTimeout(f"the attempt ran longer than its timeout of {policy.timeout} s")
-        return verdict(record, error, policy)
+    def policy(self, record: JobRecord, processor: Registered[Any]) -> Policy:
+        """What holds for one job of the processor's."""
+        return self._policy(JobOptions.decode(record.options), processor)
 
-    def _policy(self, asked: JobOptions, processor: Processor[Any, Any]) -> Policy:
+    def _policy(self, asked: JobOptions, processor: Registered[Any]) -> Policy:
         resolved = asked.over(processor.job_type.options).over(self._queue.default_options)
         return Policy.of(resolved, self._queue.dead_letter)
 
     def _chain(self, name: str) -> tuple[Processor[Any, Any], CallNext, Policy] | None:
-        processor = self._registry.get(name)
-        if processor is None:
+        processor = self.registry.get(name)
+        if not isinstance(processor, Processor):
+            # Batches are run elsewhere (batch_executor.py).
             return None
         call = self._place(processor)
         for middleware in reversed(self._middleware):
@@ -234,7 +231,8 @@ def _fields(record: JobRecord) -> dict[str, Any]:
     return {"job_id": record.id, "type": record.type, "queue": record.queue, "attempt": record.attempt}
 
 
-def _tell(record: JobRecord, outcome: Outcome, began: float) -> None:
+def tell(record: JobRecord, outcome: Outcome, began: float) -> None:
+    """Log what an attempt that began at ``began`` (monotonic) came to."""
     if not listening(logging.ERROR):
         return
     match outcome:

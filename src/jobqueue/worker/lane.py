@@ -1,6 +1,6 @@
 """A lane: one queue inside a worker. It owns what its duties share, and nothing else.
 
-1. Long-lived slots run jobs, one after the other, from what is ready (ready.py).
+1. Long-lived slots run jobs (slots.py) from what is ready (ready.py), or gathered to a batch (gathering.py).
 2. Two pumps (exchange.py) hand finished jobs in and fetch new ones, in the same call.
 3. A waker waits for the queue's marker while nothing is in sight; a timer for what falls due.
 4. A listener takes orders from other processes: cancel this job.
@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from time import perf_counter
 
-import anyio
 from anyio.abc import TaskGroup
 
 from jobqueue.backends.protocol import Backend, Extension, Page, Settlement
@@ -26,10 +25,15 @@ from jobqueue.model.record import JobRecord
 from jobqueue.model.stats import Tallies
 from jobqueue.queue import Queue
 from jobqueue.running import Attempt
+from jobqueue.worker.alarm import Alarm
+from jobqueue.worker.batch_executor import BatchExecutor
 from jobqueue.worker.executor import Executor
+from jobqueue.worker.gathering import Gathering
+from jobqueue.worker.onlookers import Onlookers
 from jobqueue.worker.prefetch import LONGEST_WAIT, Prefetch
 from jobqueue.worker.quarantine import Quarantine
 from jobqueue.worker.ready import Ready
+from jobqueue.worker.slots import Slots
 
 _BLOCK_SECONDS = 10.0
 _ORDER_SECONDS = 30.0
@@ -58,7 +62,6 @@ class Lane:
         self.slots = slots
         self.worker_id = worker_id
         self.clock = clock
-        self.running: dict[str, Attempt] = {}
         self.held: dict[str, int] = {}
         """Every lease of this lane, from the claim until its settlement is answered: id to token."""
         self.finished: list[Settlement] = []
@@ -72,21 +75,24 @@ class Lane:
         self.tallies = Tallies()
         self.outbox = asyncio.Event()
         self.prefetch = Prefetch(slots, enabled=prefetch)
-        self._executor = executor
+        self.onlookers = Onlookers()
         # No slot got free for so long, so every job that runs here takes at least that.
         self._ready = Ready(lease, hand_back=self._hand_back, overdue=lambda: self.prefetch.ran(LONGEST_WAIT))
-        self._idle_slots: list[asyncio.Future[None]] = []
+        self.gathering = Gathering(clock, lease, start_slot=self._start_slot, hand_back=self._hand_back)
+        self._slots = Slots(
+            slots, executor, BatchExecutor(executor, backend, slots), self._ready, self.gathering,
+            suspect_stalls=suspect_stalls, gathered=self._gathered, ended=self._ended, hand_in=self._hand_in,
+        )  # fmt: skip
+        self.running = self._slots.running
         self._idle_pumps: list[asyncio.Future[None]] = []
         self._exchanging = 0
         self._hints = 0
         self._resting = asyncio.Event()
-        self._timer: asyncio.Task[None] | asyncio.TimerHandle | None = None
-        self._onlookers: list[asyncio.Future[None]] = []
+        self._alarm = Alarm(clock, self.look_now)
 
     def start(self, tasks: TaskGroup) -> None:
         """Start the slots, the waker and the listener."""
-        for number in range(self.slots):
-            tasks.start_soon(self._slot, name=f"jobqueue {self.queue.name} slot {number}")
+        self._slots.start(tasks, f"jobqueue {self.queue.name}")
         tasks.start_soon(self._wake, name=f"jobqueue {self.queue.name} waker")
         tasks.start_soon(self._listen, name=f"jobqueue {self.queue.name} listener")
 
@@ -97,7 +103,7 @@ class Lane:
         """How many more jobs this lane can take."""
         if self.stopping or self.quarantine.closed:
             return 0
-        return self.slots + self.prefetch.ahead - len(self.running) - len(self._ready) - self.asked
+        return self.slots + self.prefetch.ahead - self._slots.occupied - len(self._ready) - self.asked
 
     @property
     def busy(self) -> int:
@@ -121,8 +127,8 @@ class Lane:
         """A pump has nothing to do until it is nudged."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._idle_pumps.append(future)
-        if self._onlookers:
-            self.changed()
+        if self.onlookers:
+            self.onlookers.tell()
         if not self.look:
             self._resting.set()
         await future
@@ -190,48 +196,27 @@ class Lane:
         self._hints += 1
         self.nudge()
 
-    # Slots.
+    # What its slots have done.
 
     def _start_slot(self) -> bool:
-        while self._idle_slots:
-            slot = self._idle_slots.pop()
-            if not slot.done():
-                slot.set_result(None)
-                return True
-        return False
+        return self._slots.start_one()
 
-    async def _slot(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            # One scope serves many jobs: entering one for each would cost as much as running it.
-            with anyio.CancelScope() as scope:
-                while not scope.cancel_called:
-                    record = self._ready.take()
-                    if record is None:
-                        future = loop.create_future()
-                        self._idle_slots.append(future)
-                        await future
-                    else:
-                        await self._run(record, scope)
+    def _gathered(self) -> None:
+        # The job takes up no slot, so there may be room for more.
+        if self.look and self.hungry > 0:
+            self.nudge()
 
-    async def _run(self, record: JobRecord, scope: anyio.CancelScope) -> None:
-        attempt = Attempt(record, self._executor.resources)
-        attempt.scope = scope
-        self.running[record.id] = attempt
-        outcome: Outcome | None = None
-        began = perf_counter()
-        try:
-            outcome = await self._executor.run(record, attempt, scope)
-        finally:
-            took = perf_counter() - began
-            self.prefetch.ran(took)
-            if self.running.get(record.id) is attempt:
-                del self.running[record.id]
-            if self.quarantine.closed:
-                self.quarantine.left(record.id)
-                self._let_suspect_in()
-            if self._onlookers:
-                self.changed()
+    def _ended(self, attempts: Sequence[Attempt], took: float) -> None:
+        self.prefetch.ran(took)
+        if self.quarantine.closed:
+            for attempt in attempts:
+                self.quarantine.left(attempt.record.id)
+            self._let_suspect_in()
+        if self.onlookers:
+            self.onlookers.tell()
+
+    def _hand_in(self, attempt: Attempt, outcome: Outcome, took: float) -> None:
+        record = attempt.record
         if attempt.lease_lost:
             self.held.pop(record.id, None)
             emit(logging.WARNING, LEASE_LOST, job_id=record.id, type=record.type, queue=self.queue.name)
@@ -241,24 +226,22 @@ class Lane:
             self.tallies.add(record.type, outcome, took)
             self.settle(Settlement(record.id, attempt.token, outcome, lines))
 
+    # What others want of them.
+
     def cancel(self, job_id: str, reason: str) -> None:
-        """Cancel a job that runs here, because somebody asked for it."""
-        attempt = self.running.get(job_id)
-        if attempt is not None and attempt.cancel_reason is None and attempt.scope is not None:
-            attempt.cancel_reason = reason
-            attempt.scope.cancel()
+        """Cancel a job that is here, because somebody asked for it."""
+        if not self._slots.cancel(job_id, reason):
+            # The backend knows that it was to be cancelled, and does so when it comes back.
+            self.gathering.give_up(job_id, "cancelled")
 
     def hand_back_running(self) -> None:
         """The grace period is over: cancel what still runs and give it back."""
-        for attempt in list(self.running.values()):
-            # A thread cannot be stopped: handing its job back would have it run twice at the same time.
-            if attempt.scope is not None and not attempt.in_thread:
-                attempt.handed_back = True
-                attempt.scope.cancel()
+        self._slots.hand_back_running()
 
     def hand_back_ready(self, reason: str = "shutdown") -> None:
         """Claimed and not started: back at once."""
         self._ready.hand_back(reason)
+        self.gathering.hand_back(reason)
         suspect = self.quarantine.drop()
         if suspect is not None:
             self._hand_back(suspect, reason)
@@ -275,6 +258,7 @@ class Lane:
         if self.quarantine.waiting is None:
             return
         self._ready.hand_back(_ALONE)
+        self.gathering.hand_back(_ALONE)
         suspect = None if self.running else self.quarantine.enter()
         if suspect is not None:
             # It may have waited for longer than a lease, which was renewed meanwhile.
@@ -292,11 +276,10 @@ class Lane:
             self.quarantine.drop()
             self.held.pop(suspect.id, None)
             self.nudge()
+        for job_id in self.gathering.drop(extension.lost):
+            self.held.pop(job_id, None)
         for job_id in extension.lost:
-            attempt = self.running.get(job_id)
-            if attempt is not None and attempt.scope is not None and self.held.get(job_id) == attempt.token:
-                attempt.lease_lost = True
-                attempt.scope.cancel()
+            self._slots.lose(job_id, self.held.get(job_id))
         for job_id, reason in extension.cancels.items():
             self.cancel(job_id, reason)
 
@@ -329,34 +312,17 @@ class Lane:
                 self.cancel(order.job_id, order.reason)
 
     def _look_again(self, page: Page) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if page.look_again_ms is None or self.stopping:
-            return
-        seconds = max(0.0, (page.look_again_ms - page.now_ms) / 1000)
-        if self.clock.virtual:
-            self._timer = asyncio.create_task(self._look_after(seconds))
+            self._alarm.stop()
         else:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self.look_now)
-
-    async def _look_after(self, seconds: float) -> None:
-        await self.clock.sleep(seconds)
-        self.look_now()
+            self._alarm.set(max(0.0, (page.look_again_ms - page.now_ms) / 1000))
 
     # Coming to rest.
-
-    def changed(self) -> None:
-        """Let whoever waits for the lane to come to rest look again."""
-        for future in self._onlookers:
-            if not future.done():
-                future.set_result(None)
-        self._onlookers.clear()
 
     @property
     def is_idle(self) -> bool:
         """Nothing runs here and nothing is about to."""
-        return not self.running and not self._ready and not self.quarantine.closed
+        return not self.running and not self._ready and not self.gathering and not self.quarantine.closed
 
     @property
     def is_settled(self) -> bool:
@@ -368,16 +334,8 @@ class Lane:
         """Nothing runs, nothing is on its way in or out, and there is nothing to claim."""
         return self.is_idle and self.is_settled and (self.stopping or not self.look)
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Return when ``condition``, one of the three above, holds."""
-        while not condition():
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._onlookers.append(future)
-            await future
-
     def stop_timer(self) -> None:
         """The lane is ending."""
         self._ready.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.gathering.stop()
+        self._alarm.stop()

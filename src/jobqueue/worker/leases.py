@@ -14,6 +14,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from time import perf_counter
 from typing import Any, Protocol
 
 import anyio
@@ -131,11 +132,14 @@ class LeaseKeeper:
         leases = list(lane.held.items())
         if not leases:
             return None
+        asked_at = perf_counter()
         try:
-            return await backend.extend(lane.queue.name, lane.worker_id, leases, round(self._lease * 1000))
+            extension = await backend.extend(lane.queue.name, lane.worker_id, leases, round(self._lease * 1000))
         except BackendError:
             # The pumps say so; the next round tries again, and the server decides who is late.
             return None
+        lane.gathering.kept_at = asked_at
+        return extension
 
     def _main_loop_lives(self) -> bool:
         """Ask the main loop for a sign; False when it has been silent for too long to be trusted with its jobs."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass, replace
 
-from jobqueue.errors import InvalidData, RateLimited, Snooze, Unrecoverable
+from jobqueue.errors import InvalidData, JobTimeout, RateLimited, Snooze, Unrecoverable
 from jobqueue.model.options import DEFAULT_KEEP, JobOptions, Keep
-from jobqueue.model.outcome import Failed, Outcome, Released, Retention, RetryAt
+from jobqueue.model.outcome import Cancelled, Failed, Outcome, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord
 from jobqueue.model.retry import DEFAULT_RETRY, Retry
 from jobqueue.model.times import LONGEST_S
+from jobqueue.running import Attempt
 
 _FRAMES = 20
 _LONGEST_TRACEBACK = 8_000
@@ -53,6 +54,20 @@ def verdict(record: JobRecord, error: BaseException, policy: Policy) -> Outcome:
         if delay_ms is not None:
             return RetryAt(delay_ms, described)
     return Failed(described, policy.keep.for_failed(), policy.dead_letter)
+
+
+def cut_short(record: JobRecord, attempt: Attempt, policy: Policy) -> Outcome:
+    """What becomes of a job that was stopped from outside: its lease was lost, its worker shuts down, somebody
+    cancelled it, or its time was up.
+    """
+    if attempt.lease_lost:
+        return Released("lease lost")
+    if attempt.handed_back:
+        return Released("shutdown")
+    if attempt.cancel_reason is not None:
+        return Cancelled(attempt.cancel_reason, policy.keep.for_failed())
+    error = JobTimeout(f"the attempt ran longer than its timeout of {policy.timeout} s")
+    return verdict(record, error, policy)
 
 
 def refused(error: InvalidData, policy: Policy, *, kind: str = "InvalidData") -> Outcome:

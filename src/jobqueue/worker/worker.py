@@ -163,6 +163,8 @@ class Worker:
         own = self._task is None
         if own:
             await self.start()
+        for lane in self._lanes:
+            lane.gathering.hurry()
         try:
             while not await self._drained():
                 pass
@@ -173,7 +175,7 @@ class Worker:
     async def _drained(self) -> bool:
         for lane, rounds in zip(self._lanes, self._rounds, strict=True):
             lane.look_now()
-            quiet = asyncio.ensure_future(lane.until(lambda lane=lane: lane.is_quiet))
+            quiet = asyncio.ensure_future(lane.onlookers.until(lambda lane=lane: lane.is_quiet))
             await asyncio.wait({quiet, *([self._task] if self._task else [])}, return_when=asyncio.FIRST_COMPLETED)
             if not quiet.done():
                 quiet.cancel()
@@ -276,7 +278,7 @@ class Worker:
 
     async def _until(self, rested: Callable[[Lane], bool], seconds: float, *, hurry: bool = False) -> None:
         """Wait until every lane has come to rest, for ``seconds`` at the most; ``hurry``: or a second signal."""
-        resting = asyncio.gather(*(lane.until(lambda lane=lane: rested(lane)) for lane in self._lanes))
+        resting = asyncio.gather(*(lane.onlookers.until(lambda lane=lane: rested(lane)) for lane in self._lanes))
         hurried = asyncio.ensure_future(self._hurry.wait())
         waited: set[asyncio.Future[Any]] = {resting, hurried} if hurry else {resting}
         await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

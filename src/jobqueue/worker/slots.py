@@ -1,0 +1,164 @@
+"""The slots of a lane: long-lived tasks that run jobs one after the other.
+
+A slot takes a whole batch where one is due (gathering.py), else the next job that is ready (ready.py). A job of a batch
+processor it only leaves with the gathering, and stays free. An attempt is in ``running`` from its first moment to its
+last; who asks for its end cancels the scope of its slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+import anyio
+from anyio.abc import TaskGroup
+
+from jobqueue.model.outcome import Outcome
+from jobqueue.model.record import JobRecord
+from jobqueue.running import Attempt
+from jobqueue.worker.batch_executor import BatchExecutor
+from jobqueue.worker.executor import Executor
+from jobqueue.worker.gathering import Gathering
+from jobqueue.worker.ready import Ready
+
+
+class Slots:
+    """``count`` slots. ``ended`` is called with the attempts of a run that is over and its seconds, ``hand_in`` then
+    with each attempt and its outcome, ``gathered`` when a job was left with the gathering. A job that has cost
+    ``suspect_stalls`` workers is not gathered: it runs as a batch of one.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        executor: Executor,
+        batches: BatchExecutor,
+        ready: Ready,
+        gathering: Gathering,
+        *,
+        suspect_stalls: int,
+        gathered: Callable[[], None],
+        ended: Callable[[Sequence[Attempt], float], None],
+        hand_in: Callable[[Attempt, Outcome, float], None],
+    ) -> None:
+        self.count = count
+        self.occupied = 0
+        """How many slots are running something: one job, or one batch."""
+        self.running: dict[str, Attempt] = {}
+        self._executor = executor
+        self._batches = batches
+        self._ready = ready
+        self._gathering = gathering
+        self._suspect_stalls = suspect_stalls
+        self._gathered = gathered
+        self._ended = ended
+        self._hand_in = hand_in
+        self._idle: list[asyncio.Future[None]] = []
+
+    def start(self, tasks: TaskGroup, name: str) -> None:
+        """Start the tasks."""
+        for number in range(self.count):
+            tasks.start_soon(self._slot, name=f"{name} slot {number}")
+
+    def start_one(self) -> bool:
+        """There is something to run: let an idle slot take it. False if none is idle."""
+        while self._idle:
+            slot = self._idle.pop()
+            if not slot.done():
+                slot.set_result(None)
+                return True
+        return False
+
+    def cancel(self, job_id: str, reason: str) -> bool:
+        """Cancel a job because somebody asked for it; False if it does not run here.
+
+        In a batch the others go on, and so it does too: it comes to be cancelled unless it completes.
+        """
+        attempt = self.running.get(job_id)
+        if attempt is None:
+            return False
+        if attempt.cancel_reason is None and attempt.scope is not None:
+            attempt.cancel_reason = reason
+            if not attempt.in_batch:
+                attempt.scope.cancel()
+        return True
+
+    def lose(self, job_id: str, token: int | None) -> None:
+        """The lease of this job, held under ``token``, is another worker's now."""
+        attempt = self.running.get(job_id)
+        if attempt is not None and attempt.scope is not None and token == attempt.token:
+            attempt.lease_lost = True
+            if not attempt.in_batch:
+                attempt.scope.cancel()
+
+    def hand_back_running(self) -> None:
+        """The grace period is over: cancel what still runs and give it back."""
+        for attempt in list(self.running.values()):
+            # A thread cannot be stopped: handing its job back would have it run twice at the same time.
+            if attempt.scope is not None and not attempt.in_thread:
+                attempt.handed_back = True
+                attempt.scope.cancel()
+
+    async def _slot(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            # One scope serves many jobs: entering one for each would cost as much as running it.
+            with anyio.CancelScope() as scope:
+                while not scope.cancel_called:
+                    if self._gathering and (batch := self._gathering.take()):
+                        await self._run_batch(batch, scope)
+                        continue
+                    record = self._ready.take()
+                    if record is None:
+                        future = loop.create_future()
+                        self._idle.append(future)
+                        await future
+                    elif kind := self._executor.batches.get(record.type):
+                        if record.stalls >= self._suspect_stalls:
+                            await self._run_batch([record], scope)
+                        else:
+                            self._gathering.add(record, kind)
+                            self._gathered()
+                    else:
+                        await self._run(record, scope)
+
+    async def _run(self, record: JobRecord, scope: anyio.CancelScope) -> None:
+        attempt = self._begin(record, scope)
+        outcome: Outcome | None = None
+        self.occupied += 1
+        began = perf_counter()
+        try:
+            outcome = await self._executor.run(record, attempt, scope)
+        finally:
+            took = perf_counter() - began
+            self._end((attempt,), took)
+        self._hand_in(attempt, outcome, took)
+
+    async def _run_batch(self, records: Sequence[JobRecord], scope: anyio.CancelScope) -> None:
+        attempts = [self._begin(record, scope) for record in records]
+        for attempt in attempts:
+            attempt.in_batch = True
+        outcomes: Sequence[Outcome] = ()
+        self.occupied += 1
+        began = perf_counter()
+        try:
+            outcomes = await self._batches.run(records[0].type, attempts, scope)
+        finally:
+            took = perf_counter() - began
+            self._end(attempts, took)
+        for attempt, outcome in zip(attempts, outcomes, strict=True):
+            self._hand_in(attempt, outcome, took)
+
+    def _begin(self, record: JobRecord, scope: anyio.CancelScope) -> Attempt:
+        attempt = Attempt(record, self._executor.resources)
+        attempt.scope = scope
+        self.running[record.id] = attempt
+        return attempt
+
+    def _end(self, attempts: Sequence[Attempt], took: float) -> None:
+        self.occupied -= 1
+        for attempt in attempts:
+            if self.running.get(attempt.record.id) is attempt:
+                del self.running[attempt.record.id]
+        self._ended(attempts, took)
