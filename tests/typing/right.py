@@ -6,7 +6,7 @@ from typing import assert_type
 
 from pydantic import BaseModel
 
-from jobqueue import Job, JobType, NewJob, Queue, processor
+from jobqueue import Batch, Job, JobType, NewJob, Queue, processor
 
 
 class Ticket(BaseModel):
@@ -27,6 +27,17 @@ def plain(job: Job[Ticket]) -> str:
     return str(job.data.number)
 
 
+@processor("typing.batch", batch=Batch(size=10))
+async def together(jobs: list[Job[Ticket]]) -> list[int | Exception]:
+    assert_type(jobs[0].data, Ticket)
+    return [ValueError() if job.data.number < 0 else job.data.number for job in jobs]
+
+
+@processor("typing.batch.thread", batch=Batch())
+def together_in_thread(jobs: list[Job[Ticket]]) -> None:
+    assert_type(jobs[0].data, Ticket)
+
+
 async def use(queue: Queue) -> None:
     job = await queue.enqueue(TICKET, Ticket(number=1), priority=1)
     assert_type(job, Job[Ticket, int])
@@ -34,5 +45,6 @@ async def use(queue: Queue) -> None:
     assert_type((await double.enqueue(Ticket(number=1))).data, Ticket)
     assert_type(await double(job), int)
     assert_type(plain(job), str)
+    assert_type((await together.enqueue(Ticket(number=1))).data, Ticket)
     await queue.enqueue("by.name", {"anything": True})
     await queue.enqueue_many([NewJob(TICKET, Ticket(number=1)), NewJob("by.name")])

@@ -51,13 +51,14 @@ class Gathering:
         self._start_slot = start_slot
         self._hand_back = hand_back
         self._open: dict[str, _Open] = {}
-        self._whole: deque[list[_Held]] = deque()
+        self.whole: deque[list[_Held]] = deque()
+        """Batches that are to run. Public because slots look at it between any two jobs."""
         self._hurried = False
         self.kept_at = 0.0
         """When the leases held here were last renewed, by ``perf_counter``."""
 
     def __bool__(self) -> bool:
-        return bool(self._open or self._whole)
+        return bool(self._open or self.whole)
 
     def add(self, record: JobRecord, batch: Batch) -> None:
         """Keep a job until its batch runs."""
@@ -77,8 +78,8 @@ class Gathering:
 
     def take(self) -> list[JobRecord]:
         """The next batch that is to run; empty if there is none."""
-        while self._whole:
-            jobs = self._whole.popleft()
+        while self.whole:
+            jobs = self.whole.popleft()
             now = perf_counter()
             records: list[JobRecord] = []
             for held in jobs:
@@ -104,8 +105,8 @@ class Gathering:
         """Everything goes back at once."""
         for kind in list(self._open):
             self._close(kind)
-        while self._whole:
-            for held in self._whole.popleft():
+        while self.whole:
+            for held in self.whole.popleft():
                 self._hand_back(held.record, reason)
 
     def stop(self) -> None:
@@ -117,12 +118,12 @@ class Gathering:
         found = self._open.pop(kind)
         found.alarm.stop()
         if found.jobs:
-            self._whole.append(found.jobs)
+            self.whole.append(found.jobs)
             self._start_slot()
 
     def _taken_out(self, job_ids: set[str]) -> list[JobRecord]:
         out: list[JobRecord] = []
-        for jobs in (*(found.jobs for found in self._open.values()), *self._whole):
+        for jobs in (*(found.jobs for found in self._open.values()), *self.whole):
             gone = [held.record for held in jobs if held.record.id in job_ids]
             if gone:
                 jobs[:] = [held for held in jobs if held.record.id not in job_ids]

@@ -106,7 +106,7 @@ class Slots:
             # One scope serves many jobs: entering one for each would cost as much as running it.
             with anyio.CancelScope() as scope:
                 while not scope.cancel_called:
-                    if self._gathering and (batch := self._gathering.take()):
+                    if self._gathering.whole and (batch := self._gathering.take()):
                         await self._run_batch(batch, scope)
                         continue
                     record = self._ready.take()

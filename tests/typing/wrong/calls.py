@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from jobqueue import Job, JobType, Queue, Worker, processor
+from jobqueue import Batch, Job, JobType, Queue, Worker, processor
 
 
 class Ticket(BaseModel):
@@ -26,6 +26,10 @@ async def double(job: Job[Ticket]) -> int:
 @processor(TICKET)  # error
 async def mismatched(job: Job[Other]) -> int:
     return 1
+
+
+@processor("typing.batch", batch=Batch())  # error
+async def alone(job: Job[Ticket]) -> None: ...
 
 
 async def use(queue: Queue) -> None:
