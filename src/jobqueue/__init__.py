@@ -1,5 +1,6 @@
 """Background jobs for asyncio, on Redis or Valkey, and without them."""
 
+from jobqueue.claim import Claim, ClaimedJob
 from jobqueue.clock import Clock
 from jobqueue.connect import connect
 from jobqueue.dead_letters import DEAD_LETTER, DeadLetters, Letter
@@ -46,6 +47,7 @@ from jobqueue.processors import BatchProcessor, Processor
 from jobqueue.queue import Counts, Queue
 from jobqueue.registry import Registry, processor
 from jobqueue.settings import Settings
+from jobqueue.sync import SyncJob, SyncQueue, close_sync
 from jobqueue.worker.executor import CallNext, Middleware
 from jobqueue.worker.worker import Worker
 from jobqueue.worker_list import WorkerInfo, workers
@@ -60,6 +62,8 @@ __all__ = [
     "Batch",
     "BatchProcessor",
     "CallNext",
+    "Claim",
+    "ClaimedJob",
     "Clock",
     "ConfigurationError",
     "Counts",
@@ -103,12 +107,15 @@ __all__ = [
     "Retry",
     "Settings",
     "Snooze",
+    "SyncJob",
+    "SyncQueue",
     "UnknownOption",
     "Unrecoverable",
     "Worker",
     "WorkerInfo",
     "add_job_context",
     "close_default_backend",
+    "close_sync",
     "connect",
     "processor",
     "workers",

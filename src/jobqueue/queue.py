@@ -31,6 +31,7 @@ from jobqueue.backends.protocol import (
     Retry as RetryByHand,
 )
 from jobqueue.catalogue import KNOWN_TYPES
+from jobqueue.claim import Claim
 from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.coalescer import Coalescer
 from jobqueue.default_backend import default_backend
@@ -152,6 +153,29 @@ class Queue:
             answers = await backend.enqueue(self.name, [job.record for job in batch])
             handles += [self._handle(backend, job, answer) for job, answer in zip(batch, answers, strict=True)]
         return handles
+
+    # Taking one out by hand.
+
+    def claim(self, *, lease: Seconds = 15, timeout: Seconds | None = None) -> Claim:
+        """One job, run by hand: for consumers that are no workers.
+
+            async with tickets.claim(timeout=5) as job:
+                job.set_result(await handle(job.data))
+
+        Waits until there is a job, for ``timeout`` seconds at the most (TimeoutError). The lease is kept meanwhile.
+        When the block ends the job is completed; where it raises, the job is retried or failed as in a processor and
+        the exception goes on, but for signals such as Snooze. A block cancelled from outside hands its job back.
+        Raises LeaseLost if the job was another's by then, JobCancelled if somebody cancelled it. One round trip to
+        claim and two to settle.
+        """
+        return Claim(
+            self.backend,
+            self.name,
+            defaults=self.default_options,
+            dead_letter=self.dead_letter,
+            lease=span_ms("lease", lease, zero=False) / 1000,
+            timeout=None if timeout is None else span_ms("timeout", timeout) / 1000,
+        )
 
     # Looking.
 

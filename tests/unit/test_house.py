@@ -22,8 +22,8 @@ FLOORS = (
     ("backends.protocol", "backends.operations"),
     ("running", "logs"),
     ("backends",),
-    ("settings", "ids", "job_type", "catalogue", "results", "connect", "default_backend"),
-    ("job", "new_job", "coalescer", "queue", "processors", "registry", "dead_letters", "worker_list"),
+    ("settings", "ids", "job_type", "catalogue", "results", "verdict", "connect", "default_backend"),
+    ("job", "new_job", "coalescer", "claim", "queue", "processors", "registry", "sync", "dead_letters", "worker_list"),
     ("worker",),
     ("testing",),
 )

@@ -13,7 +13,7 @@ from jobqueue.model.options import options
 from jobqueue.model.outcome import Failed, Released, RetryAt
 from jobqueue.model.payloads import Payload, masked
 from jobqueue.model.record import JobRecord
-from jobqueue.worker.verdict import Policy, describe, refused, verdict
+from jobqueue.verdict import Policy, describe, refused, verdict
 
 RECORD = JobRecord("a", "tickets", "ticket.created")
 POLICY = Policy.of(JobOptions(), "dead-letter")

@@ -25,8 +25,8 @@ from jobqueue.job import Job
 from jobqueue.model.outcome import Completed, Outcome, Released
 from jobqueue.processors import BatchProcessor
 from jobqueue.running import Attempt
+from jobqueue.verdict import Policy, cut_short, refused, verdict
 from jobqueue.worker.executor import Executor, tell
-from jobqueue.worker.verdict import Policy, cut_short, refused, verdict
 
 
 class BatchMismatch(Exception):

@@ -17,7 +17,7 @@ from jobqueue.job import Job
 from jobqueue.model.record import JobError, JobRecord
 from jobqueue.processors import Processor
 from jobqueue.running import CURRENT, Attempt
-from jobqueue.worker.verdict import describe
+from jobqueue.verdict import describe
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ from jobqueue.processors import Processor, Registered
 from jobqueue.queue import Queue
 from jobqueue.registry import Registry
 from jobqueue.running import CURRENT, Attempt
+from jobqueue.verdict import Policy, cut_short, refused, verdict
 from jobqueue.worker.child import Answer, ChildError, error_of, run_in_child
-from jobqueue.worker.verdict import Policy, cut_short, refused, verdict
 
 CallNext = Callable[[Job[Any, Any]], Awaitable[Any]]
 Middleware = Callable[[Job[Any, Any], CallNext], Awaitable[Any]]
