@@ -34,6 +34,7 @@ from jobqueue.errors import (
 )
 from jobqueue.job import Job, LogLine
 from jobqueue.job_type import JobType
+from jobqueue.listener import Happening, JobEvent
 from jobqueue.logs import JobLogHandler, add_job_context
 from jobqueue.model.batch import Batch
 from jobqueue.model.events import Event, EventType
@@ -45,7 +46,7 @@ from jobqueue.model.stats import JobStats
 from jobqueue.new_job import JobDefaults, NewJob
 from jobqueue.processors import BatchProcessor, Processor
 from jobqueue.queue import Counts, Queue
-from jobqueue.registry import Registry, processor
+from jobqueue.registry import Registry, on, processor
 from jobqueue.settings import Settings
 from jobqueue.sync import SyncJob, SyncQueue, close_sync
 from jobqueue.worker.executor import CallNext, Middleware
@@ -71,6 +72,7 @@ __all__ = [
     "DeadLetters",
     "Event",
     "EventType",
+    "Happening",
     "InvalidData",
     "InvalidInput",
     "InvalidName",
@@ -80,6 +82,7 @@ __all__ = [
     "JobCancelled",
     "JobDefaults",
     "JobError",
+    "JobEvent",
     "JobFailed",
     "JobLogHandler",
     "JobNotFound",
@@ -117,6 +120,7 @@ __all__ = [
     "close_default_backend",
     "close_sync",
     "connect",
+    "on",
     "processor",
     "workers",
 ]

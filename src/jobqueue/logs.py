@@ -19,6 +19,8 @@ is the host's business.
 | ``job.stubborn`` | error | job_id, type, queue |
 | ``job.suspect`` (it has cost workers and runs alone) | warning | job_id, type, queue, workers_lost |
 | ``lease.lost`` | warning | job_id, type, queue |
+| ``listener.failed`` | error | event_name, job_id, listener, error |
+| ``listener.dropped`` | warning | event_name, job_id |
 | ``worker.started`` ``worker.stopping`` ``worker.stopped`` | info | worker, queues |
 | ``worker.blocked`` | warning | queue, seconds, job_ids |
 | ``backend.lost`` | warning | queue, error |
@@ -56,6 +58,8 @@ JOB_SUSPECT: Final = "job.suspect"
 JOB_UNKNOWN_TYPE: Final = "job.unknown_type"
 JOB_STUBBORN: Final = "job.stubborn"
 LEASE_LOST: Final = "lease.lost"
+LISTENER_FAILED: Final = "listener.failed"
+LISTENER_DROPPED: Final = "listener.dropped"
 WORKER_STARTED: Final = "worker.started"
 WORKER_STOPPING: Final = "worker.stopping"
 WORKER_STOPPED: Final = "worker.stopped"

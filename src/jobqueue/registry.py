@@ -1,4 +1,4 @@
-"""@processor and Registry: which function runs which job type."""
+"""@processor, @on and Registry: which function runs which job type, and which hears what has become of jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from jobqueue.catalogue import KNOWN_TYPES, Catalogue
 from jobqueue.errors import InvalidOption, RegistrationError
 from jobqueue.job import Job
 from jobqueue.job_type import JobType
+from jobqueue.listener import Happening, JobEvent, Listener
 from jobqueue.model.batch import Batch
+from jobqueue.model.naming import checked_name
 from jobqueue.model.options import Keep, options
 from jobqueue.model.retry import Retry
 from jobqueue.model.times import Seconds
@@ -20,6 +22,7 @@ from jobqueue.processors import BatchProcessor, Place, Processor
 
 DataT = TypeVar("DataT")
 ReturnT = TypeVar("ReturnT")
+ListenerT = TypeVar("ListenerT", bound=Callable[[JobEvent], object])
 
 BatchResults = Sequence[Any] | None
 """What a batch processor returns: a result, or an exception, for each job in order; None for None throughout."""
@@ -76,6 +79,7 @@ class Registry:
     def __init__(self, *, catalogue: Catalogue | None = None) -> None:
         self._catalogue = catalogue or Catalogue()
         self._processors: dict[str, Processor[Any, Any] | BatchProcessor[Any, Any]] = {}
+        self._listeners: list[Listener] = []
         self.batches: dict[str, Batch] = {}
         """The job types that are processed in batches."""
 
@@ -171,6 +175,42 @@ class Registry:
             return _DecorateBatch(register_batch)
         return _Decorate(register) if isinstance(type, JobType) else _DecorateAny(register)
 
+    def on(
+        self,
+        *names: str,
+        queue: str | None = None,
+        type: str | JobType[Any, Any] | None = None,  # noqa: A002
+    ) -> Callable[[ListenerT], ListenerT]:
+        """Have the decorated function called in the worker's process when an attempt there has ended.
+
+            @on("job.failed", queue="tickets")
+            async def tell_support(event: JobEvent) -> None: ...
+
+        The names are ``job.completed``, ``job.failed``, ``job.retrying``, ``job.released`` and ``job.cancelled``. The
+        function gets a :class:`~jobqueue.listener.JobEvent` after the backend has accepted the outcome; ``def`` runs in
+        a thread. At most once: what must not be lost belongs into a job or a webhook. Workers that are started later
+        know it. Raises InvalidOption, InvalidName.
+        """
+        known = {happening.value: happening for happening in Happening}
+        unknown = [name for name in names if name not in known]
+        if unknown or not names:
+            raise InvalidOption(
+                f"no such event: {', '.join(unknown) or 'none was named'}; there are {', '.join(known)}"
+            )
+        wanted = frozenset(known[name] for name in names)
+        of_queue = None if queue is None else checked_name("queue", queue)
+        of_type = type.name if isinstance(type, JobType) else None if type is None else checked_name("job type", type)
+
+        def register(function: ListenerT) -> ListenerT:
+            self._listeners.append(Listener(function, wanted, of_queue, of_type))
+            return function
+
+        return register
+
+    def listeners(self, queue: str) -> tuple[Listener, ...]:
+        """Those who want to hear of this queue."""
+        return tuple(listener for listener in self._listeners if listener.queue in (None, queue))
+
     def get(self, name: str) -> Processor[Any, Any] | BatchProcessor[Any, Any] | None:
         """The processor of a job type."""
         return self._processors.get(name)
@@ -242,3 +282,4 @@ def _place(function: Callable[..., Any], run_in: Literal["thread", "process"] | 
 
 DEFAULT_REGISTRY = Registry(catalogue=KNOWN_TYPES)
 processor = DEFAULT_REGISTRY.processor
+on = DEFAULT_REGISTRY.on

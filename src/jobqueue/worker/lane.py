@@ -29,6 +29,7 @@ from jobqueue.worker.alarm import Alarm
 from jobqueue.worker.batch_executor import BatchExecutor
 from jobqueue.worker.executor import Executor
 from jobqueue.worker.gathering import Gathering
+from jobqueue.worker.listening import Listening
 from jobqueue.worker.onlookers import Onlookers
 from jobqueue.worker.prefetch import LONGEST_WAIT, Prefetch
 from jobqueue.worker.quarantine import Quarantine
@@ -56,6 +57,7 @@ class Lane:
         lease: float,
         prefetch: bool = True,
         suspect_stalls: int = 2,
+        listening: Listening | None = None,
     ) -> None:
         self.queue = queue
         self.backend = backend
@@ -71,6 +73,7 @@ class Lane:
         self.rearm = False
         """A marker was taken that this lane cannot answer: pass it on."""
         self.stopping = False
+        self.listening = listening
         self.quarantine = Quarantine(suspect_stalls)
         self.tallies = Tallies()
         self.outbox = asyncio.Event()
@@ -189,6 +192,8 @@ class Lane:
                 del self.held[settlement.job_id]
         for job_id in refused:
             emit(logging.WARNING, LEASE_LOST, job_id=job_id, queue=self.queue.name)
+        if self.listening is not None:
+            self.listening.settled(settlements, refused)
 
     def look_now(self) -> None:
         """There may be something to claim: let a pump see."""
@@ -224,6 +229,8 @@ class Lane:
         else:
             lines = attempt.take_lines(SYSTEM_CLOCK.now_ms()) if attempt.lines else ()
             self.tallies.add(record.type, outcome, took)
+            if self.listening is not None:
+                self.listening.ended(record)
             self.settle(Settlement(record.id, attempt.token, outcome, lines))
 
     # What others want of them.

@@ -76,6 +76,8 @@ class UpkeepRounds:
             for job_id in (*report.poisoned, *report.expired):
                 error = "WorkerLost" if job_id in report.poisoned else "Expired"
                 emit(logging.ERROR, JOB_FAILED, job_id=job_id, queue=lane.queue.name, error=error)
+            if lane.listening is not None:
+                await lane.listening.failed_elsewhere((*report.poisoned, *report.expired))
             if report.recovered:
                 lane.look_now()
             if report.outbox:

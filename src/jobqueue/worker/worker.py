@@ -33,6 +33,7 @@ from jobqueue.worker.exchange import Pump
 from jobqueue.worker.executor import Executor, Middleware
 from jobqueue.worker.lane import Lane
 from jobqueue.worker.leases import Apart, LeaseKeeper, OwnThread
+from jobqueue.worker.listening import Listening
 from jobqueue.worker.upkeep import UpkeepRounds
 
 MOST_SLOTS = 10_000
@@ -226,9 +227,11 @@ class Worker:
         slots = self._slots[queue.name]
         executor = Executor(queue, backend, self._registry, self._middleware, slots)
         executor.resources = resources
+        listeners = self._registry.listeners(queue.name)
         lane = Lane(
             queue, backend, executor, slots, self.id, self._clock,
             lease=self._lease, prefetch=self._prefetch, suspect_stalls=max(2, self._max_stalls - 1),
+            listening=Listening(listeners, queue.name, backend) if listeners else None,
         )  # fmt: skip
         presence = Presence(
             worker=self.id,
@@ -251,6 +254,8 @@ class Worker:
             pump = Pump(lane, number, lease_ms=round(self._lease * 1000), share=share)
             tasks.start_soon(pump.run, name=f"jobqueue {lane.queue.name} pump {number}")
         tasks.start_soon(rounds.run, name=f"jobqueue {lane.queue.name} upkeep")
+        if lane.listening is not None:
+            tasks.start_soon(lane.listening.run, name=f"jobqueue {lane.queue.name} listeners")
         tasks.start_soon(rounds.deliver, name=f"jobqueue {lane.queue.name} outbox")
 
     async def _wind_down(self) -> None:
@@ -270,6 +275,8 @@ class Worker:
         for lane, rounds in zip(self._lanes, self._rounds, strict=True):
             try:
                 async with asyncio.timeout(_SETTLE_SECONDS):
+                    if lane.listening is not None:
+                        await lane.listening.until_told()
                     await rounds.empty_outbox()
                     await lane.backend.leave(lane.queue.name, self.id)
             except (BackendError, TimeoutError):
