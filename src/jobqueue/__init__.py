@@ -1,6 +1,9 @@
 """Background jobs for asyncio, on Redis or Valkey, and without them."""
 
 from jobqueue.clock import Clock
+from jobqueue.codecs.codec import Codec
+from jobqueue.codecs.encrypted import Encrypted
+from jobqueue.codecs.signed import Signed
 from jobqueue.connect import connect
 from jobqueue.dead_letters import DEAD_LETTER, DeadLetters, Letter
 from jobqueue.default_backend import close_default_backend
@@ -10,6 +13,7 @@ from jobqueue.errors import (
     BackendError,
     BackendFull,
     BackendUnavailable,
+    BadSignature,
     ConfigurationError,
     InvalidData,
     InvalidInput,
@@ -57,14 +61,17 @@ __all__ = [
     "BackendError",
     "BackendFull",
     "BackendUnavailable",
+    "BadSignature",
     "Batch",
     "BatchProcessor",
     "CallNext",
     "Clock",
+    "Codec",
     "ConfigurationError",
     "Counts",
     "DeadLetter",
     "DeadLetters",
+    "Encrypted",
     "Event",
     "EventType",
     "InvalidData",
@@ -102,6 +109,7 @@ __all__ = [
     "Registry",
     "Retry",
     "Settings",
+    "Signed",
     "Snooze",
     "UnknownOption",
     "Unrecoverable",

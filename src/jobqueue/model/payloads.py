@@ -17,8 +17,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticSerializationError, SchemaSerializer, from_json, to_json
 
-from jobqueue.errors import InvalidData, PayloadTooLarge
+from jobqueue.errors import BadSignature, InvalidData, PayloadTooLarge
 from jobqueue.model.plain_schemas import plain_leaves
+from jobqueue.model.refused import Refused
 
 MAX_BYTES = 256 * 1024
 """The limit of a payload or a result, in bytes of UTF-8 (SQS's classic limit)."""
@@ -102,15 +103,19 @@ class Payload:
         return encoded
 
     def decode(self, stored: bytes, *, what: str = "data") -> Any:
-        """Validated straight from the bytes. Raises InvalidData with pydantic's error list."""
+        """Validated straight from the bytes. Raises InvalidData with pydantic's error list; BadSignature where a codec
+        refused what is stored.
+        """
         try:
             if self._adapter is not None:
                 return self._adapter.validate_json(stored)
             return from_json(stored, allow_inf_nan=False)
-        except ValidationError as error:
+        except (ValidationError, ValueError) as error:
+            if isinstance(stored, Refused):
+                raise BadSignature(f"{what} {stored.why}") from None
+            if not isinstance(error, ValidationError):
+                raise InvalidData(f"{what} is not JSON: {error}") from None
             raise InvalidData(_refusal(what, self.name, error), errors=_errors(error)) from None
-        except ValueError as error:
-            raise InvalidData(f"{what} is not JSON: {error}") from None
 
     def _plain(self, value: Any, what: str) -> Any:
         if isinstance(value, BaseModel):
