@@ -1,8 +1,8 @@
 """Encrypted: AES-256-GCM over what a job carries, bound to where it belongs.
 
-AES-GCM with random nonces is safe for some 2^32 payloads under one key, which a busy queue reaches within weeks. So a key
-given here encrypts nothing itself: each process derives a key of its own from it (HKDF-SHA256 with a random salt that
-travels with the payload) and takes another after 2^24 payloads. However many there are, no key sees too many.
+AES-GCM with random nonces is safe for some 2^32 payloads under one key, which a busy queue reaches within weeks. So a
+key given here encrypts nothing itself: each process derives a key of its own from it (HKDF-SHA256 with a random salt
+that travels with the payload) and takes another after 2^24 payloads. However many there are, no key sees too many.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ class Encrypted:
     ``keys`` are 32 random bytes each, by name; ``current`` is the one that encrypts, all of them decrypt.
     ``accept_plain`` takes what is not encrypted at all as it is, for the time in which encryption is introduced: until
     it is turned off nobody who can write is kept out. Costs about 10 µs a payload, which
-    grows by a third and 130 bytes.
-    Raises ConfigurationError, and MissingExtra without ``jobqueue[encryption]``.
+    grows by a third and 130 bytes. Raises ConfigurationError, and MissingExtra without ``jobqueue[encryption]``.
     """
 
     def __init__(self, *, keys: Mapping[str, bytes], current: str, accept_plain: bool = False) -> None:
@@ -42,14 +41,13 @@ class Encrypted:
             from jobqueue.codecs.aes import Cipher  # noqa: PLC0415  (an extra, wanted only here)
         except ImportError as error:
             raise MissingExtra("Encrypted needs the extra: pip install 'jobqueue[encryption]'") from error
-        self._keys = Keyring(keys, current, exact=True)
+        ring = self._keys = Keyring(keys, current, exact=True)
         self._accept_plain = accept_plain
         self._head = b'{"encrypted":"1","key":"%b","data":"' % current.encode()
-        keys = self._keys
 
         @lru_cache(maxsize=_DERIVED_KEYS_HELD)
         def cipher(name: str, salt: bytes) -> Cipher:
-            return Cipher(keys[name], salt)
+            return Cipher(ring[name], salt)
 
         self._cipher = cipher
         self._salt = b""
