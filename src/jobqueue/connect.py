@@ -17,7 +17,7 @@ from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.codecs.codec import Codec
 from jobqueue.errors import BackendUnavailable, ConfigurationError
 from jobqueue.model.naming import checked_name
-from jobqueue.settings import read_settings
+from jobqueue.settings import Settings, read_settings
 
 Fallback = Literal["memory", "never"]
 ENTRY_POINTS = "jobqueue.backends"
@@ -49,8 +49,9 @@ def connect(
 
     ``fallback="memory"`` (the default; ``JOBQUEUE_FALLBACK=never`` turns it off) gives the memory backend, in
     its logging form and with one warning, where nothing is configured or the server cannot be reached at start.
-    ``deadline`` is how long, in seconds, connecting and every later call keep trying. ``codec`` (Signed, Encrypted)
-    seals what jobs carry; every process that uses the queues must have one with the same keys.
+    ``deadline`` is how long, in seconds, connecting and every later call keep trying. ``codec`` (Signed, Encrypted; or
+    what ``JOBQUEUE_SIGNING_KEYS`` or ``JOBQUEUE_ENCRYPTION_KEYS`` hold) seals what jobs carry; every process that uses
+    the queues must have one with the same keys.
 
     Raises, when awaited: ConfigurationError, AccessDenied, and with ``fallback="never"`` BackendUnavailable.
     """
@@ -87,11 +88,12 @@ class Connecting:
             await self._backend.close()
 
     async def _open(self) -> Backend:
-        backend = await self._reach()
-        return backend if self._codec is None else SealedBackend(backend, self._codec)
-
-    async def _reach(self) -> Backend:
         settings = read_settings()
+        codec = self._codec or settings.codec
+        backend = await self._reach(settings)
+        return backend if codec is None else SealedBackend(backend, codec)
+
+    async def _reach(self, settings: Settings) -> Backend:
         fallback = self._fallback or settings.jobqueue_fallback
         if fallback not in ("memory", "never"):
             raise ConfigurationError(f"fallback must be 'memory' or 'never', not {fallback!r}")
