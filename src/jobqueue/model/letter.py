@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from jobqueue.errors import BadSignature
+from jobqueue.model.payloads import MOST_STORED_BYTES
 from jobqueue.model.record import JobError, JobRecord
 from jobqueue.model.refused import Refused
 
@@ -23,7 +24,8 @@ class DeadLetter(BaseModel):
 
     ``origin`` is the queue it failed in, where it stays ``failed`` under ``job_id`` for as long as its
     retention says. ``data`` is its payload as JSON values, unvalidated: it may be the very reason for the
-    failure. Where a codec refused the payload, ``data`` is None and the error's type BadSignature, whatever else
+    failure. It is None where it is too large to be read, as nothing is that was written through this library. Where a
+    codec refused the payload, ``data`` is None and the error's type BadSignature, whatever else
     the job had failed with.
     """
 
@@ -53,7 +55,7 @@ def letter_for(record: JobRecord) -> tuple[str, str, bytes]:
         origin=record.queue,
         job_id=record.id,
         type=record.type,
-        data=None if isinstance(record.data, Refused) else _value(record.data),
+        data=_value(record.data),
         error=_error(record),
         attempts=record.failures,
         stalls=record.stalls,
@@ -82,6 +84,8 @@ def _json(letter: DeadLetter) -> bytes:
 
 
 def _value(data: bytes) -> Any:
+    if isinstance(data, Refused) or len(data) > MOST_STORED_BYTES:
+        return None
     try:
         return from_json(data, allow_inf_nan=False)
     except (ValueError, ValidationError):

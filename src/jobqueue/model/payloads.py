@@ -23,6 +23,8 @@ from jobqueue.model.refused import Refused
 
 MAX_BYTES = 256 * 1024
 """The limit of a payload or a result, in bytes of UTF-8 (SQS's classic limit)."""
+MOST_STORED_BYTES = 4 * MAX_BYTES
+"""What is read back at all. More than may be written, because a dead letter carries a payload and an error."""
 MAX_DEPTH = 32
 
 SENSITIVE = frozenset(
@@ -106,6 +108,9 @@ class Payload:
         """Validated straight from the bytes. Raises InvalidData with pydantic's error list; BadSignature where a codec
         refused what is stored.
         """
+        if len(stored) > MOST_STORED_BYTES:
+            # Nobody wrote that through this library.
+            raise InvalidData(f"{what} is {len(stored)} bytes long, and no more than {MOST_STORED_BYTES} are read")
         try:
             if self._adapter is not None:
                 return self._adapter.validate_json(stored)
