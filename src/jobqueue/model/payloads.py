@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sized
 from typing import Any, cast
 
 from pydantic import (
@@ -167,6 +167,9 @@ def _revealed(value: Any, what: str, depth: int, *, strict: bool) -> Any:
         return value
     if depth > MAX_DEPTH:
         raise InvalidData(f"{what} is nested more than {MAX_DEPTH} deep")
+    if isinstance(value, Sized) and len(value) > MAX_BYTES:
+        # Before millions of values are looked at one by one: each takes a byte at the least.
+        raise PayloadTooLarge(f"{what} holds {len(value)} values in one place, the limit is {MAX_BYTES} bytes of JSON")
     if isinstance(value, Mapping):
         found = cast("Mapping[Any, Any]", value)
         return {_key(key, what): _revealed(inner, what, depth + 1, strict=strict) for key, inner in found.items()}
