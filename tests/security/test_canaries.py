@@ -166,7 +166,7 @@ async def _everything(client: redis.asyncio.Redis) -> bytes:
     """All keys and all values, as one."""
     found: list[Any] = []
     for key in cast("list[bytes]", await client.keys("*")):  # pyright: ignore[reportUnknownMemberType]
-        kind = (await client.type(key)).decode()
+        kind = cast("bytes", await client.type(key)).decode()
         words: dict[str, tuple[Any, ...]] = {
             "string": ("GET", key),
             "hash": ("HGETALL", key),

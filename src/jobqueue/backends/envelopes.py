@@ -53,7 +53,7 @@ class Envelopes:
         outcome = self._outcome(queue, job_id, settlement.outcome)
         if not settlement.logs and outcome is settlement.outcome:
             return settlement
-        return replace(settlement, outcome=outcome, logs=self._lines(queue, job_id, settlement.logs))
+        return Settlement(job_id, settlement.token, outcome, self._lines(queue, job_id, settlement.logs))
 
     def note(self, queue: str, job_id: str, note: Note) -> Note:
         """A note to be written."""
@@ -67,9 +67,9 @@ class Envelopes:
 
     def _outcome(self, queue: str, job_id: str, outcome: Outcome) -> Outcome:
         match outcome:
-            case Completed(result):
+            case Completed(result, keep):
                 # None too: else whoever takes a result away would have made it None.
-                return replace(outcome, result=self._codec.seal(result or b"null", _part(b"result", queue, job_id)))
+                return Completed(self._codec.seal(result or b"null", _part(b"result", queue, job_id)), keep)
             case RetryAt(error=error) | Failed(error=error):
                 return replace(outcome, error=self._error(queue, job_id, error))
             case _:
@@ -80,6 +80,8 @@ class Envelopes:
         return JobError(error.type, self._codec.seal(plain, _part(b"error", queue, job_id)).decode())
 
     def _lines(self, queue: str, job_id: str, lines: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        if not lines:
+            return ()
         bound = _part(b"log", queue, job_id)
         return tuple([self._codec.seal(line, bound) for line in lines])
 

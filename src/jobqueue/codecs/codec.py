@@ -32,4 +32,4 @@ class Codec(Protocol):
 
 def bound_to(*words: bytes) -> bytes:
     """Words as one, such that no other words give the same: each with its length before it."""
-    return b"".join(b"%d:%b," % (len(word), word) for word in words)
+    return b"".join([b"%d:%b," % (len(word), word) for word in words])

@@ -29,6 +29,7 @@ class Signed:
     def __init__(self, *, keys: Mapping[str, bytes], current: str, accept_plain: bool = False) -> None:
         self._keys = Keyring(keys, current, exact=False)
         self._accept_plain = accept_plain
+        self._contexts = {name: bound_to(b"jobqueue signed 1", name.encode()) for name in keys}
         self._head = b'{"signed":"1","key":"%b","mac":"' % current.encode()
 
     @property
@@ -62,7 +63,8 @@ class Signed:
         return plain
 
     def _mac(self, name: str, plain: bytes, bound: bytes) -> bytes:
-        digest = hmac.digest(self._keys[name], bound_to(b"jobqueue signed 1", name.encode(), bound) + plain, "sha256")
+        message = b"%b%d:%b,%b" % (self._contexts[name], len(bound), bound, plain)
+        digest = hmac.digest(self._keys[name], message, "sha256")
         return urlsafe_b64encode(digest)[:43]
 
     def __repr__(self) -> str:
