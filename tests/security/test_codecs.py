@@ -14,6 +14,7 @@ import redis.asyncio
 
 from jobqueue import (
     BadSignature,
+    Batch,
     Codec,
     ConfigurationError,
     DeadLetters,
@@ -220,6 +221,20 @@ async def test_envelopes_that_are_none(bench: Bench, changed: Change, because: s
     await job.refresh()
     with pytest.raises(BadSignature, match=because):
         _ = job.data
+
+
+async def test_a_refused_job_is_no_part_of_a_batch(bench: Bench) -> None:
+    @bench.registry.processor("rows", batch=Batch(size=10, wait=0))
+    async def rows(jobs: list[Job[Any]]) -> None:
+        bench.ran.extend(job.data for job in jobs)
+
+    jobs = await bench.queue.enqueue_many([NewJob("rows", number) for number in range(3)])
+    await bench.stored(jobs[1]).put({b"data": b"1000000"})
+    await bench.work()
+    assert sorted(bench.ran) == [0, 2]
+    await jobs[1].refresh()
+    assert jobs[1].error is not None
+    assert (jobs[1].state, jobs[1].error.type) == (JobState.FAILED, "BadSignature")
 
 
 # Keys.
