@@ -9,17 +9,13 @@ import fakeredis
 import pytest
 import redis.asyncio
 
-from jobqueue import Codec, Encrypted, Signed
 from jobqueue.backends import Backend, MemoryBackend, RedisBackend, SealedBackend
 from jobqueue.clock import SYSTEM_CLOCK, Clock
+from tests.codecs import CODECS
 from tests.servers import GuardedServer, guarded_server, redis_binary, server, valkey_binary
 
 pytest_plugins = ["pytester"]
 
-CODECS: dict[str, Codec] = {
-    "signed": Signed(keys={"2026-11": b"s" * 32}, current="2026-11"),
-    "encrypted": Encrypted(keys={"2026-11": b"e" * 32}, current="2026-11"),
-}
 KINDS = (
     *("memory", "fakeredis", "valkey", "redis", "valkey-acl", "redis-acl"),
     *(f"{kind}+{codec}" for kind in ("memory", "valkey") for codec in CODECS),

@@ -33,7 +33,6 @@ from pydantic import BaseModel
 from jobqueue import (
     Codec,
     DeadLetters,
-    Encrypted,
     InvalidData,
     Job,
     JobState,
@@ -41,22 +40,18 @@ from jobqueue import (
     Queue,
     Registry,
     Retry,
-    Signed,
     Worker,
 )
 from jobqueue.backends import RedisBackend, SealedBackend
 from jobqueue.backends.protocol import Exchange
 from jobqueue.model.naming import is_name
 from jobqueue.testing import ManualClock
+from tests.codecs import CODECS
 from tests.security.mutations import CANARY_MODULE, Mutation, borrow, draw
 from tests.security.stored import StoredJob
 from tests.servers import server, valkey_binary
 
 BATCH = 100
-CODECS: dict[str, Codec] = {
-    "signed": Signed(keys={"2026-11": b"s" * 32}, current="2026-11"),
-    "encrypted": Encrypted(keys={"2026-11": b"e" * 32}, current="2026-11"),
-}
 _HOURS = 3
 _BATCH_SECONDS = 60.0
 _PROPERTIES = (

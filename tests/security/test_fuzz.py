@@ -10,7 +10,8 @@ import random
 
 import pytest
 
-from tests.security.fuzz import CODECS, fuzz
+from tests.codecs import CODECS
+from tests.security.fuzz import fuzz
 
 MUTATIONS = int(os.environ.get("JOBQUEUE_FUZZ_MUTATIONS", "500"))
 SEED = int(os.environ.get("JOBQUEUE_FUZZ_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)

@@ -32,7 +32,7 @@ from jobqueue import (
 )
 from jobqueue.backends import MemoryBackend, RedisBackend, SealedBackend
 from jobqueue.testing import ManualClock
-from tests.security.fuzz import CODECS
+from tests.codecs import CODECS
 from tests.security.stored import StoredJob
 
 ROUNDS = int(os.environ.get("JOBQUEUE_HOSTILE_ROUNDS", "4"))
