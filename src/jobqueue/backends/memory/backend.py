@@ -27,6 +27,7 @@ from jobqueue.backends.protocol import (
     EventPage,
     Exchange,
     Extension,
+    LetterWriter,
     LogLines,
     NewRecord,
     Note,
@@ -38,11 +39,11 @@ from jobqueue.backends.protocol import (
     Status,
     Upkeep,
     UpkeepReport,
+    plain_letter,
 )
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendClosed
 from jobqueue.model.events import EventType
-from jobqueue.model.letter import letter_for
 from jobqueue.model.record import JobRecord, JobState
 
 _DELIVERED_AT_ONCE = 100
@@ -120,20 +121,14 @@ class MemoryBackend:
         self._known.add(queue)
         return keep_up(shelf, request, self._clock.now_ms())
 
-    async def deliver(self, queue: str) -> int:
+    async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
         shelf = await self._step(queue)
         delivered = 0
         while shelf.outbox and delivered < _DELIVERED_AT_ONCE:
-            letter = shelf.outbox[0]
-            job_id, job_type, data = letter_for(letter.record)
+            target, record = shelf.outbox[0]
             # Taken out only once it has arrived: a target that is full must not swallow it.
-            self._known.add(letter.target)
-            enqueue(
-                self._shelf(letter.target),
-                [NewRecord(job_id, job_type, data)],
-                self._room,
-                self._clock.now_ms(),
-            )
+            self._known.add(target)
+            enqueue(self._shelf(target), [letter(target, copied(record))], self._room, self._clock.now_ms())
             shelf.outbox.popleft()
             delivered += 1
         return delivered

@@ -16,6 +16,7 @@ from jobqueue.backends.protocol import (
     EventPage,
     Exchange,
     Extension,
+    LetterWriter,
     NewRecord,
     Note,
     Order,
@@ -24,6 +25,7 @@ from jobqueue.backends.protocol import (
     Status,
     Upkeep,
     UpkeepReport,
+    plain_letter,
 )
 from jobqueue.backends.redis import checks, codec, keys
 from jobqueue.backends.redis.amending import amend
@@ -217,8 +219,8 @@ class RedisBackend:
             outbox=bool(outbox),
         )
 
-    async def deliver(self, queue: str) -> int:
-        return await deliver(self._calls, keys.outbox(self._namespace, queue), queue, self.enqueue)
+    async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
+        return await deliver(self._calls, keys.outbox(self._namespace, queue), queue, self.enqueue, letter)
 
     async def wait(self, queue: str, seconds: float) -> bool:
         return bool(await self._block("BZPOPMIN", keys.wake(self._namespace, queue), seconds=seconds))

@@ -9,25 +9,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
-from jobqueue.backends.protocol import Enqueued, NewRecord
+from jobqueue.backends.protocol import Enqueued, LetterWriter, NewRecord
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import letter_record, text
-from jobqueue.model.letter import letter_for
 
 _BATCH = 100
 
 EnqueueCall = Callable[[str, Sequence[NewRecord]], Awaitable[list[Enqueued]]]
 
 
-async def deliver(calls: Calls, outbox: str, queue: str, enqueue: EnqueueCall) -> int:
+async def deliver(calls: Calls, outbox: str, queue: str, enqueue: EnqueueCall, letter: LetterWriter) -> int:
     """Deliver up to a hundred effects; returns how many."""
     entries = await calls.command("XRANGE", outbox, "-", "+", "COUNT", _BATCH)
     letters: dict[str, list[NewRecord]] = defaultdict(list)
     for _, flat in entries:
         target, record = letter_record(flat, queue)
         if target and target != queue:
-            letter_id, letter_type, data = letter_for(record)
-            letters[target].append(NewRecord(letter_id, letter_type, data))
+            letters[target].append(letter(target, record))
     for target, records in letters.items():
         await enqueue(target, records)
     if entries:
