@@ -69,7 +69,7 @@ async def run(name: str, plan: Plan) -> Report:
             await _drained(queue)
             codes = await asyncio.to_thread(workers.end)
             completed = [job.id for job in await _all(queue, JobState.COMPLETED)]
-            scene.complaints += await asyncio.to_thread(torn, server.url, QUEUE)
+            scene.complaints += await asyncio.to_thread(torn, server.plain_url, QUEUE)
             failed = await _all(queue, JobState.FAILED)
             buried = [job.id for job in failed if job.error is not None and job.error.type == "WorkerLost"]
             found = entries(path)
@@ -86,7 +86,6 @@ async def _under(fault: Fault, scene: Scene) -> int:
     ids = [f"job-{number}" for number in range(scene.plan.jobs)]
     async with connect(scene.url, fallback="never", clock=scene.server.clock) as backend:
         queue = Queue(QUEUE, backend=backend)
-        # Only now: opening a backend does not try again, by design, so that a fallback is quick.
         striking = asyncio.create_task(fault.strike(scene))
         while not striking.done() or ids:
             batch, ids = ids[:_BATCH], ids[_BATCH:]
