@@ -42,8 +42,9 @@ def connect(
     ``backend.close()``.
 
     Schemes: ``redis://``, ``rediss://`` (TLS), ``unix://``, ``redis+sentinel://host,host/service`` and
-    ``rediss+sentinel://`` (the primary that sentinels name, also after a failover), ``memory://``, ``embedded://PATH`` (a Valkey server of
-    this machine's own, from the extra ``embedded``), and those of the entry-point group ``jobqueue.backends``.
+    ``rediss+sentinel://`` (the primary that sentinels name, also after a failover), ``memory://``,
+    ``embedded://PATH`` (a Valkey server of this machine's own, from the extra ``embedded``), and those of the
+    entry-point group ``jobqueue.backends``.
     Without a URL: ``REDIS_URL``, else ``REDIS_HOST``, ``REDIS_PORT``, ``REDIS_PASSWORD``, else memory.
 
     ``fallback="memory"`` (the default; ``JOBQUEUE_FALLBACK=never`` turns it off) gives the memory backend, in
@@ -51,8 +52,8 @@ def connect(
     ``deadline`` is how long, in seconds, connecting and every later call keep trying. With the fallback to memory,
     connecting does not wait for a server where nobody listens at all.
 
-    Raises, when awaited: ConfigurationError (WrongServer among them: a certificate that cannot be trusted), AccessDenied,
-    and with ``fallback="never"`` BackendUnavailable.
+    Raises, when awaited: ConfigurationError (WrongServer among them: a certificate that cannot be trusted),
+    AccessDenied, and with ``fallback="never"`` BackendUnavailable.
     """
     return Connecting(url, fallback, namespace, deadline, clock)
 

@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 _ASKED_FOR_A_CERTIFICATE = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_EXPIRED")
-_NO_COMMON_LANGUAGE = ("WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "HANDSHAKE_FAILURE", "RECORD")
+_NO_COMMON_LANGUAGE = (
+    "WRONG_VERSION_NUMBER",
+    "UNSUPPORTED_PROTOCOL",
+    "PROTOCOL_VERSION",
+    "HANDSHAKE_FAILURE",
+    "RECORD",
+)
 
 
 class UnknownService(RedisConnectionError):
@@ -25,8 +31,8 @@ def untrusted(error: BaseException) -> str | None:
             return f"{cause}: correct the name after the hosts in the URL"
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
-                f"the server's certificate was not accepted ({cause.verify_message}): name the authority that signed it "
-                "with ?ssl_ca_certs=FILE, and connect under a host name that the certificate holds"
+                f"the server's certificate was not accepted ({cause.verify_message}): name the authority that signed "
+                "it with ?ssl_ca_certs=FILE, and connect under a host name that the certificate holds"
             )
         if isinstance(cause, ssl.SSLError) and _is(cause, _NO_COMMON_LANGUAGE):
             return (

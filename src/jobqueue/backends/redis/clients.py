@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 from functools import partial
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
 import redis.asyncio
@@ -42,14 +42,14 @@ def _pool(url: str, connect_timeout: float) -> ConnectionPool:
     scheme, _, rest = url.partition("://")
     path = rest.partition("?")[0].rpartition("@")[2].partition("/")[2]
     if scheme in ("redis", "rediss") and path and not path.isdigit():
-        raise ConfigurationError(f"not a Redis URL: after the host comes the number of a database, and nothing else")
+        raise ConfigurationError("not a Redis URL: after the host comes the number of a database, and nothing else")
     try:
         pool = ConnectionPool.from_url(url, socket_connect_timeout=connect_timeout)  # pyright: ignore[reportUnknownMemberType]
     except ValueError as error:
         # urllib quotes what it took for a port, which may be half a password.
         told = str(error) if str(error).startswith("Invalid value for") else "look at its host and port"
         raise ConfigurationError(f"not a Redis URL: {told}; a password's special characters are written %XX") from None
-    options = cast("dict[str, Any]", pool.connection_kwargs)  # pyright: ignore[reportUnknownMemberType]
+    options = pool.connection_kwargs
     if pool.connection_class is SSLConnection and options.get("ssl_cert_reqs") != "none":
         # Not every redis-py looks at the name by itself.
         options.setdefault("ssl_check_hostname", True)
@@ -62,7 +62,7 @@ def _try_out(pool: ConnectionPool) -> None:
     try:
         connection = pool.make_connection()
         if isinstance(connection, SSLConnection):
-            connection.ssl_context.get()
+            connection.ssl_context.get()  # pyright: ignore[reportUnknownMemberType]
     except TypeError as error:
         raise ConfigurationError(f"the URL has an option that redis-py does not know: {_unknown(error)}") from None
     except (OSError, ValueError, RedisError) as error:
@@ -94,10 +94,12 @@ def _through_sentinels(url: str, connect_timeout: float) -> redis.asyncio.Redis:
     own = {name: given.pop(name) for name in _OF_SENTINELS if name in given}
     servers = f"redis{'s' if secure else ''}://{access}{at}primary/{database or 0}"
     plain = _pool(f"{servers}?{urlencode(given)}" if given else servers, min(connect_timeout, _PRIMARY_SECONDS))
-    options = dict(cast("dict[str, Any]", plain.connection_kwargs))  # pyright: ignore[reportUnknownMemberType]
+    options = dict(plain.connection_kwargs)
     sentinels = Sentinels(_addresses(hosts), unquote(service), _reaching(options, own, secure=secure))
     kind = PrimaryTLSConnection if secure else PrimaryConnection
-    pool = ConnectionPool(connection_class=kind, **{**options, "sentinels": sentinels})
+    options["sentinels"] = sentinels
+    pool = ConnectionPool(connection_class=kind, **options)
+    sentinels.probe = pool.make_connection
     return redis.asyncio.Redis.from_pool(pool)
 
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import hiredis
 import redis.asyncio
-from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.connection import ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -98,6 +98,11 @@ class Line:
         try:
             async with asyncio.timeout(seconds):
                 await connection.connect()
+        except (TimeoutError, RedisTimeoutError) as error:
+            await connection.disconnect(nowait=True)
+            if isinstance(connection, SSLConnection):
+                raise RedisTimeoutError("no answer to the beginning of TLS: does the server speak it?") from error
+            raise
         except BaseException:
             await connection.disconnect(nowait=True)
             raise

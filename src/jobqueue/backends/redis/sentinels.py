@@ -4,8 +4,9 @@
    is silent, so that a sentinel that has gone costs a moment and not a timeout.
 2. The address is connected to, and the server asked whether it is the primary. If it is not, the sentinel that named it
    is asked last from then on.
-3. Where the primary has moved, connections to the old one are cut: a call that waits there would wait in vain, and a
-   write that it still takes would be lost.
+3. While connections are open the sentinels are asked again, twice a second. Where the primary has moved, connections to
+   the old one are cut: a call that waits there would wait in vain, and what is still written there, by a primary that
+   was only stopped for a while and does not know yet that it is none any more, will be lost.
 
 redis-py's own pool for sentinels is not used: it asks ``SENTINEL MASTERS``, which names the old primary until all
 replicas have been turned round, it does not ask the server for its role, it holds connections to sentinels that belong
@@ -31,6 +32,7 @@ from jobqueue.backends.redis.causes import UnknownService, nobody_listens, untru
 
 _HEAD_START = 0.2
 _ANSWER_SECONDS = 1.0
+_LOOK_EVERY = 0.5
 
 Address = tuple[str, int]
 
@@ -44,8 +46,13 @@ class Sentinels:
         self._reach = reach
         self._lock = threading.Lock()
         self._primary: Address | None = None
-        self._lines: weakref.WeakKeyDictionary[asyncio.BaseTransport, tuple[Address, asyncio.AbstractEventLoop]]
+        self._lines: weakref.WeakKeyDictionary[asyncio.Transport, tuple[Address, asyncio.AbstractEventLoop]]
         self._lines = weakref.WeakKeyDictionary()
+        self._lookout: asyncio.AbstractEventLoop | None = None
+        """The event loop that asks again for all the others."""
+        self._looks: set[asyncio.Task[None]] = set()
+        self.probe: Callable[[], AbstractConnection] | None = None
+        """Makes a connection that finds the primary by itself when it is opened."""
 
     async def primary(self) -> tuple[Address, Address]:
         """The primary's address, and which sentinel named it.
@@ -85,19 +92,46 @@ class Sentinels:
         """It named a server that is not the primary."""
         self._ask_next(sentinel, first=False)
 
-    def found(self, address: Address, transport: asyncio.BaseTransport | None) -> None:
+    def found(self, address: Address, line: asyncio.Transport) -> None:
         """A connection to the primary has been opened; those to a former one are cut."""
+        here = asyncio.get_running_loop()
         with self._lock:
-            if transport is not None:
-                self._lines[transport] = (address, asyncio.get_running_loop())
-            if address == self._primary:
-                return
+            self._lines[line] = (address, here)
             self._primary = address
-            former = [(line, loop) for line, (there, loop) in self._lines.items() if there != address]
-        for line, loop in former:
+            former = [(other, loop) for other, (there, loop) in self._lines.items() if there != address]
+            if self._lookout is None or self._lookout.is_closed():
+                self._lookout = here
+                here.call_later(_LOOK_EVERY, self._look)
+        for other, loop in former:
             # A loop that has ended took its connections with it.
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(cast("asyncio.Transport", line).abort)
+                loop.call_soon_threadsafe(other.abort)
+
+    def _look(self) -> None:
+        """Called by the lookout's loop, for as long as it has connections."""
+        here = asyncio.get_running_loop()
+        with self._lock:
+            if not any(loop is here and not line.is_closing() for line, (_, loop) in self._lines.items()):
+                # Another loop's next connection brings another lookout.
+                self._lookout = None
+                return
+        look = here.create_task(self._look_around())
+        self._looks.add(look)
+        look.add_done_callback(self._looks.discard)
+        look.add_done_callback(lambda _: here.call_later(_LOOK_EVERY, self._look))
+
+    async def _look_around(self) -> None:
+        # Sentinels that do not answer leave everything as it is: there is a primary, or the next call will say so.
+        with suppress(RedisError, OSError, TimeoutError):
+            address, _ = await self.primary()
+            if address == self._primary or self.probe is None:
+                return
+            connection = self.probe()
+            try:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await connection.connect()
+            finally:
+                await connection.disconnect(nowait=True)
 
     def _ask_next(self, sentinel: Address, *, first: bool) -> None:
         others = [other for other in self._order if other != sentinel]
@@ -120,7 +154,9 @@ def _summed_up(faults: Sequence[tuple[Address, BaseException]]) -> BaseException
     """One error for all sentinels: what somebody must put right comes before what may pass."""
     for (host, port), error in faults:
         if isinstance(error, (AuthenticationError, NoPermissionError)):
-            return AuthenticationError(f"{error} (the sentinel {host}:{port}; see sentinel_username, sentinel_password)")
+            return AuthenticationError(
+                f"{error} (the sentinel {host}:{port}; see sentinel_username, sentinel_password)"
+            )
         if untrusted(error):
             return error
     told = "; ".join(f"{host}:{port}: {str(error) or type(error).__name__}" for (host, port), error in faults)
@@ -134,7 +170,7 @@ class PrimaryConnection(Connection):
     """A connection to whoever is the primary when it is opened."""
 
     def __init__(self, *, sentinels: Sentinels, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
         self._sentinels = sentinels
 
     async def connect(self) -> None:
@@ -151,8 +187,8 @@ class PrimaryConnection(Connection):
             await self.disconnect(nowait=True)
             self._sentinels.distrust(sentinel)
             raise RedisConnectionError(f"{self.host}:{self.port} is not the primary any more")
-        writer = cast("asyncio.StreamWriter | None", getattr(self, "_writer", None))
-        self._sentinels.found((self.host, self.port), writer.transport if writer is not None else None)
+        writer = cast("asyncio.StreamWriter", self._writer)
+        self._sentinels.found((self.host, self.port), cast("asyncio.Transport", writer.transport))
 
     async def _is_primary(self) -> bool:
         await self.send_command("ROLE")
