@@ -42,8 +42,8 @@ class Sentinels:
 
     def __init__(self, addresses: Sequence[Address], service: str, reach: Callable[[str, int], AbstractConnection]):
         self._order = list(addresses)
-        self._service = service
-        self._reach = reach
+        self.service = service
+        self.reach = reach
         self._lock = threading.Lock()
         self._primary: Address | None = None
         self._lines: weakref.WeakKeyDictionary[asyncio.Transport, tuple[Address, asyncio.AbstractEventLoop]]
@@ -53,6 +53,11 @@ class Sentinels:
         self._looks: set[asyncio.Task[None]] = set()
         self.probe: Callable[[], AbstractConnection] | None = None
         """Makes a connection that finds the primary by itself when it is opened."""
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Of the sentinels, in the order in which they are asked next."""
+        return list(self._order)
 
     async def primary(self) -> tuple[Address, Address]:
         """The primary's address, and which sentinel named it.
@@ -85,7 +90,7 @@ class Sentinels:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
         if strangers:
-            raise UnknownService(f"the sentinels watch no service called {self._service!r}")
+            raise UnknownService(f"the sentinels watch no service called {self.service!r}")
         raise _summed_up(faults)
 
     def distrust(self, sentinel: Address) -> None:
@@ -138,12 +143,12 @@ class Sentinels:
         self._order = [sentinel, *others] if first else [*others, sentinel]
 
     async def _ask(self, sentinel: Address) -> Address | None:
-        connection = self._reach(*sentinel)
+        connection = self.reach(*sentinel)
         connection.retry = Retry(NoBackoff(), 0)
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 await connection.connect()
-                await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)
+                await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.service)
                 answer = cast("list[bytes] | None", await connection.read_response(disable_decoding=True))
         finally:
             await connection.disconnect(nowait=True)
@@ -171,11 +176,11 @@ class PrimaryConnection(Connection):
 
     def __init__(self, *, sentinels: Sentinels, **options: Any) -> None:
         super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
-        self._sentinels = sentinels
+        self.sentinels = sentinels
 
     async def connect(self) -> None:
         """Ask, connect, and make sure. Raises redis-py's errors."""
-        (self.host, self.port), sentinel = await self._sentinels.primary()
+        (self.host, self.port), sentinel = await self.sentinels.primary()
         try:
             await super().connect()
         except RedisConnectionError as error:
@@ -185,10 +190,10 @@ class PrimaryConnection(Connection):
             raise RedisConnectionError(str(error)) from None
         if not await self._is_primary():
             await self.disconnect(nowait=True)
-            self._sentinels.distrust(sentinel)
+            self.sentinels.distrust(sentinel)
             raise RedisConnectionError(f"{self.host}:{self.port} is not the primary any more")
         writer = cast("asyncio.StreamWriter", self._writer)
-        self._sentinels.found((self.host, self.port), cast("asyncio.Transport", writer.transport))
+        self.sentinels.found((self.host, self.port), cast("asyncio.Transport", writer.transport))
 
     async def _is_primary(self) -> bool:
         await self.send_command("ROLE")
