@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections.abc import Sequence
 
@@ -30,7 +29,7 @@ async def failovers(scene: Scene) -> int:
         await asyncio.to_thread(servers.hold_back)
         await asyncio.sleep(LAG)
         # First one that is gone, then one that hangs and does not hang up.
-        servers.strike(signal.SIGSTOP if number % 2 else signal.SIGKILL)
+        (servers.primary.stop if number % 2 else servers.primary.kill)()
         scene.figures[f"{_WINDOWS[1]} {number}"] = gone = time.monotonic()
         servers.let_go()
         promoted = await asyncio.to_thread(servers.promoted)

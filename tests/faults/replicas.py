@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -31,11 +32,11 @@ class Node:
         self._words = (*words, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder))
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *words: str) -> None:
-        """Start it, with ``words`` added; returns when it answers."""
+    def start(self, *words: str, answers: bool = True) -> None:
+        """Start it, with ``words`` added; returns when it ``answers``, or refuses to."""
         self._folder.mkdir(exist_ok=True)
         self._process = subprocess.Popen([valkey_binary(), *self._words, *words], stdout=subprocess.DEVNULL)
-        until(lambda: self.ask("PING"))
+        until(lambda: self.ask("PING") if answers else self._listens())
 
     def ask(self, *words: str | int) -> Any:
         """One command; None where it does not answer, or not with what was asked for."""
@@ -45,16 +46,28 @@ class Node:
             except redis.RedisError:
                 return None
 
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     def facts(self) -> dict[str, Any]:
         """What it tells of itself: all of INFO; nothing where it does not answer."""
         return cast("dict[str, Any]", self.ask("INFO") or {})
 
-    def signal(self, number: signal.Signals) -> None:
-        """SIGSTOP, SIGCONT or SIGKILL it."""
-        if self._process is None:
-            return
-        self._process.send_signal(number)
-        if number == signal.SIGKILL:
+    def stop(self) -> None:
+        """SIGSTOP."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
             self._process.wait()
             self._process = None
 
@@ -124,17 +137,13 @@ class ReplicatedServers(DurableServer):
 
     def hold_back(self) -> None:
         """From now on the primary acknowledges what nobody else will ever know: the replica hears nothing."""
-        self.replica.signal(signal.SIGSTOP)
+        self.replica.stop()
         # What is on its way would be read later: the connection must go, and a stopped process opens no other.
         self.primary.ask("CLIENT", "KILL", "TYPE", "replica")
 
     def let_go(self) -> None:
         """The replica goes on."""
-        self.replica.signal(signal.SIGCONT)
-
-    def strike(self, number: signal.Signals) -> None:
-        """SIGKILL or SIGSTOP the primary."""
-        self.primary.signal(number)
+        self.replica.wake()
 
     def promoted(self) -> float:
         """Return when the replica has been made the primary, and the sentinels say so; the monotonic time of it."""
@@ -147,7 +156,7 @@ class ReplicatedServers(DurableServer):
     def bring_back(self) -> None:
         """Start the old primary again, or wake it; returns when it follows the new one."""
         old = self.replica
-        old.signal(signal.SIGCONT)
+        old.wake()
         if not old.facts():
             old.start()
         until(self.whole)
@@ -162,7 +171,7 @@ class ReplicatedServers(DurableServer):
     def kill(self) -> None:
         """SIGKILL all of them."""
         for node in (*self.sentinels, *self.nodes):
-            node.signal(signal.SIGKILL)
+            node.kill()
 
 
 def until(found: Callable[[], FoundT]) -> FoundT:
