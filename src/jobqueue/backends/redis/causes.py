@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 _ASKED_FOR_A_CERTIFICATE = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_EXPIRED")
 _NO_COMMON_LANGUAGE = (
@@ -27,6 +28,8 @@ class UnknownService(RedisConnectionError):
 def untrusted(error: BaseException) -> str | None:
     """What to do about a server that is not the one the URL describes; None where that is not the reason."""
     for cause in _chain(error):
+        if isinstance(cause, ResponseError) and "unknown command" in str(cause) and "HELLO" in str(cause):
+            return "the server is too old: use Redis 6.2 or newer, or Valkey"
         if isinstance(cause, UnknownService):
             return f"{cause}: correct the name after the hosts in the URL"
         if isinstance(cause, ssl.SSLCertVerificationError):
