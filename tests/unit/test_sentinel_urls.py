@@ -35,7 +35,7 @@ def test_the_servers_credentials_are_not_told_to_the_sentinels() -> None:
 
 
 @pytest.mark.parametrize(("query", "tls"), [("", True), ("?sentinel_ssl=false", False)])
-def test_sentinels_speak_tls_where_their_servers_do(query: str, tls: bool) -> None:  # noqa: FBT001
+def test_sentinels_speak_tls_where_their_servers_do(query: str, tls: bool) -> None:
     connection, sentinels = _read(f"rediss+sentinel://one/jobs{query}")
     assert isinstance(connection, PrimaryTLSConnection)
     assert connection.check_hostname

@@ -73,14 +73,14 @@ class Line:
             packed = cast("bytes", hiredis.pack_command(words))  # pyright: ignore[reportUnknownMemberType]
             return await wire.ask(packed, seconds)
         except ResponseError as error:
-            translated = _translate(error)
-            if isinstance(translated, BackendUnavailable):
+            refusal = translated(error)
+            if isinstance(refusal, BackendUnavailable):
                 # A replica that was a primary, or a server that is loading: look again from the beginning.
                 await self.close()
-            raise translated from error
+            raise refusal from error
         except (TimeoutError, RedisError, OSError) as error:
             await self.close()
-            raise _translate(error) from error
+            raise translated(error) from error
         except BaseException:
             # Cancelled between request and reply: the reply must never reach the next call.
             await self.close()
@@ -159,7 +159,7 @@ class Switchboard:
         return line
 
 
-def _translate(error: BaseException) -> BaseException:
+def translated(error: BaseException) -> BaseException:
     """A redis error as one of ours. Server messages hold no payloads; client ones may hold an address, never a
     password.
     """
