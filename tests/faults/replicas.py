@@ -36,7 +36,7 @@ class Node:
         """Start it, with ``words`` added; returns when it ``answers``, or refuses to."""
         self._folder.mkdir(exist_ok=True)
         self._process = subprocess.Popen([valkey_binary(), *self._words, *words], stdout=subprocess.DEVNULL)
-        until(lambda: self.ask("PING") if answers else self._listens())
+        until(lambda: self.ask("PING") if answers else listens(self.port))
 
     def ask(self, *words: str | int) -> Any:
         """One command; None where it does not answer, or not with what was asked for."""
@@ -45,10 +45,6 @@ class Node:
                 return cast("Any", client.execute_command(*words))  # pyright: ignore[reportUnknownMemberType]
             except redis.RedisError:
                 return None
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def facts(self) -> dict[str, Any]:
         """What it tells of itself: all of INFO; nothing where it does not answer."""
@@ -182,3 +178,9 @@ def until(found: Callable[[], FoundT]) -> FoundT:
             raise TimeoutError("the servers do not get there")
         time.sleep(0.02)
     return something
+
+
+def listens(port: int) -> bool:
+    """Whether somebody does."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -25,6 +25,8 @@ from jobqueue import (
     connect,
 )
 from jobqueue.backends.redis.wire import DirectWire, Wire, wire_of
+from tests.faults.parts import free_port
+from tests.faults.replicas import listens, until
 from tests.servers import redis_or_skip
 from tests.tls import Certificates, tls_server
 
@@ -93,6 +95,26 @@ async def test_client_certificates(certificates: Certificates, tmp_path: Path) -
             await connect(f"{url}?{certificates.url_options()}")
         async with connect(f"{url}?{certificates.url_options(client=True)}", fallback="never") as backend:
             await Queue("tls", backend=backend).enqueue("any", 1)
+
+
+async def test_sentinels_and_their_servers_over_tls(url: str, certificates: Certificates, tmp_path: Path) -> None:
+    primary = int(url.rpartition(":")[2].partition("/")[0])
+    port = free_port()
+    configuration = tmp_path / "sentinel.conf"
+    configuration.write_text(f"sentinel monitor jobs 127.0.0.1 {primary} 1\n", encoding="ascii")
+    options = ("--port", "0", "--tls-port", str(port), "--tls-replication", "yes", "--bind", "127.0.0.1")
+    command = (redis_or_skip(), str(configuration), "--sentinel", *options, *certificates.server_options())
+    sentinel = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL)
+    try:
+        await asyncio.to_thread(until, lambda: listens(port))
+        address = f"rediss+sentinel://127.0.0.1:{port}/jobs"
+        async with connect(f"{address}?{certificates.url_options()}", fallback="never") as backend:
+            await Queue("tls", backend=backend).enqueue("any", 1)
+        with pytest.raises(WrongServer, match="ssl_ca_certs"):
+            await connect(address)
+    finally:
+        sentinel.kill()
+        await sentinel.wait()
 
 
 async def test_a_server_that_answers_without_tls_is_refused() -> None:
