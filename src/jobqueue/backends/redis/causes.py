@@ -5,6 +5,7 @@ to memory when its server cannot be reached must not do so when the server canno
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator
 
@@ -20,6 +21,8 @@ _NO_COMMON_LANGUAGE = (
     "RECORD",
 )
 
+_NO_GREETING = re.compile(r"unknown command .?HELLO\b")
+
 
 class UnknownService(RedisConnectionError):
     """Sentinels answered, and none of them watches a service of that name."""
@@ -28,7 +31,7 @@ class UnknownService(RedisConnectionError):
 def untrusted(error: BaseException) -> str | None:
     """What to do about a server that is not the one the URL describes; None where that is not the reason."""
     for cause in _chain(error):
-        if isinstance(cause, ResponseError) and "unknown command" in str(cause) and "HELLO" in str(cause):
+        if isinstance(cause, ResponseError) and _NO_GREETING.search(str(cause)):
             return "the server is too old: use Redis 6.2 or newer, or Valkey"
         if isinstance(cause, UnknownService):
             return f"{cause}: correct the name after the hosts in the URL"
