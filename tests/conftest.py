@@ -12,12 +12,14 @@ import redis.asyncio
 from jobqueue.backends import Backend, MemoryBackend, RedisBackend, SealedBackend
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from tests.codecs import CODECS
-from tests.servers import GuardedServer, guarded_server, redis_binary, server, valkey_binary
+from tests.faults.parts import free_port
+from tests.servers import GuardedServer, guarded_server, redis_or_skip, server, valkey_binary
+from tests.tls import Certificates, tls_server
 
 pytest_plugins = ["pytester"]
 
 KINDS = (
-    *("memory", "fakeredis", "valkey", "redis", "valkey-acl", "redis-acl"),
+    *("memory", "fakeredis", "valkey", "redis", "valkey-acl", "redis-acl", "redis-tls"),
     *(f"{kind}+{codec}" for kind in ("memory", "valkey") for codec in CODECS),
 )
 """``-acl`` are servers on which the library's user may do no more than the ACL file that ships with it says; what
@@ -34,7 +36,7 @@ def valkey_url() -> Generator[str]:
 @pytest.fixture(scope="session")
 def redis_url() -> Generator[str]:
     """A Redis of this session's own; without redis-server on the PATH the tests that ask for it are skipped."""
-    with server(_redis_or_skip()) as url:
+    with server(redis_or_skip()) as url:
         yield url
 
 
@@ -48,15 +50,25 @@ def guarded_valkey() -> Generator[GuardedServer]:
 @pytest.fixture(scope="session")
 def guarded_redis() -> Generator[GuardedServer]:
     """A Redis of this session's own, under the shipped ACL file; skipped without redis-server."""
-    with guarded_server(_redis_or_skip()) as guarded:
+    with guarded_server(redis_or_skip()) as guarded:
         yield guarded
 
 
-def _redis_or_skip() -> str:
-    binary = redis_binary()
-    if binary is None:
-        pytest.skip("redis-server is not on the PATH (Debian: apt-get install redis-server)")
-    return binary
+@pytest.fixture(scope="session")
+def redis_tls_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """A Redis of this session's own that speaks nothing but TLS; skipped without redis-server."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificates = Certificates.made_in(folder)
+    with tls_server(redis_or_skip(), folder, certificates) as url:
+        yield f"{url}?{certificates.url_options()}"
+
+
+@pytest.fixture(scope="session")
+def valkey_tcp_url() -> Generator[str]:
+    """A Valkey of this session's own on a TCP port, without TLS."""
+    port = free_port()
+    with server(valkey_binary(), options=("--port", str(port), "--bind", "127.0.0.1")):
+        yield f"redis://127.0.0.1:{port}/0"
 
 
 @pytest.fixture
@@ -88,7 +100,7 @@ async def _opened(kind: str, request: pytest.FixtureRequest, backend_clock: Cloc
         await _empty(guarded.admin_url)
         client = redis.asyncio.Redis.from_url(guarded.user_url)  # pyright: ignore[reportUnknownMemberType]
     else:
-        url: str = request.getfixturevalue(f"{kind}_url")
+        url: str = request.getfixturevalue(f"{kind.replace('-', '_')}_url")
         await _empty(url)
         client = redis.asyncio.Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]
     backend = RedisBackend(client, clock=backend_clock)

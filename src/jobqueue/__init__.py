@@ -35,6 +35,7 @@ from jobqueue.errors import (
     Snooze,
     UnknownOption,
     Unrecoverable,
+    WrongServer,
 )
 from jobqueue.job import Job, LogLine
 from jobqueue.job_type import JobType
@@ -124,6 +125,7 @@ __all__ = [
     "Unrecoverable",
     "Worker",
     "WorkerInfo",
+    "WrongServer",
     "add_job_context",
     "close_default_backend",
     "close_sync",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Generator
 from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Literal, Protocol
-from urllib.parse import urlsplit
 
 from jobqueue.backends.fallback import logging_memory
 from jobqueue.backends.memory import MemoryBackend
@@ -21,6 +21,7 @@ from jobqueue.settings import Settings, read_settings
 
 Fallback = Literal["memory", "never"]
 ENTRY_POINTS = "jobqueue.backends"
+_PAUSE = 0.2
 
 
 class BackendFactory(Protocol):
@@ -43,17 +44,21 @@ def connect(
     """An open backend, by ``async with connect(url) as backend`` or ``backend = await connect(url)`` and
     ``backend.close()``.
 
-    Schemes: ``redis://``, ``rediss://``, ``unix://``, ``memory://``, ``embedded://PATH`` (a Valkey server of
-    this machine's own, from the extra ``embedded``), and those of the entry-point group ``jobqueue.backends``.
+    Schemes: ``redis://``, ``rediss://`` (TLS), ``unix://``, ``redis+sentinel://host,host/service`` and
+    ``rediss+sentinel://`` (the primary that sentinels name, also after a failover), ``memory://``,
+    ``embedded://PATH`` (a Valkey server of this machine's own, from the extra ``embedded``), and those of the
+    entry-point group ``jobqueue.backends``.
     Without a URL: ``REDIS_URL``, else ``REDIS_HOST``, ``REDIS_PORT``, ``REDIS_PASSWORD``, else memory.
 
     ``fallback="memory"`` (the default; ``JOBQUEUE_FALLBACK=never`` turns it off) gives the memory backend, in
     its logging form and with one warning, where nothing is configured or the server cannot be reached at start.
-    ``deadline`` is how long, in seconds, connecting and every later call keep trying. ``codec`` (Signed, Encrypted; or
-    what ``JOBQUEUE_SIGNING_KEYS`` or ``JOBQUEUE_ENCRYPTION_KEYS`` hold) seals what jobs carry; every process that uses
-    the queues must have one with the same keys.
+    ``deadline`` is how long, in seconds, connecting and every later call keep trying. With the fallback to memory,
+    connecting does not wait for a server where nobody listens at all. ``codec`` (Signed, Encrypted; or what
+    ``JOBQUEUE_SIGNING_KEYS`` or ``JOBQUEUE_ENCRYPTION_KEYS`` hold) seals what jobs carry; every process that uses the
+    queues must have one with the same keys.
 
-    Raises, when awaited: ConfigurationError, AccessDenied, and with ``fallback="never"`` BackendUnavailable.
+    Raises, when awaited: ConfigurationError (WrongServer among them: a certificate that cannot be trusted),
+    AccessDenied, and with ``fallback="never"`` BackendUnavailable.
     """
     return Connecting(url, fallback, namespace, deadline, clock, codec)
 
@@ -106,7 +111,7 @@ class Connecting:
             return await _opened(logging_memory(reason, clock=self._clock))
         backend = _factory(url)(url, namespace=namespace, clock=self._clock, deadline=self._deadline)
         try:
-            return await _opened(backend)
+            return await (_opened(backend) if fallback == "memory" else _patiently(backend, self._deadline))
         except BackendUnavailable as error:
             await backend.close()
             if fallback == "never":
@@ -120,6 +125,19 @@ class Connecting:
 async def _opened(backend: Backend) -> Backend:
     await backend.open()
     return backend
+
+
+async def _patiently(backend: Backend, deadline: float) -> Backend:
+    """Where there is no fallback, a server may come up a moment later than its client does."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + deadline
+    while True:
+        try:
+            return await _opened(backend)
+        except BackendUnavailable:
+            if loop.time() + _PAUSE >= give_up:
+                raise
+        await asyncio.sleep(_PAUSE)
 
 
 def _redis(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend:
@@ -142,6 +160,8 @@ SCHEMES: dict[str, Callable[..., Backend]] = {
     "redis": _redis,
     "rediss": _redis,
     "unix": _redis,
+    "redis+sentinel": _redis,
+    "rediss+sentinel": _redis,
     "memory": _memory,
     "embedded": _embedded,
 }
@@ -154,17 +174,14 @@ def _factory(url: str) -> Callable[..., Backend]:
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == scheme:
             return entry.load()
-    later = " (clusters and sentinels are not supported yet)" if scheme.startswith("redis+") else ""
+    later = " (clusters are not supported yet)" if scheme.startswith("redis+") else ""
     known = ", ".join(f"{name}://" for name in sorted(SCHEMES))
     raise ConfigurationError(f"no backend for {_public(url)}{later}: use one of {known}")
 
 
 def _public(url: str) -> str:
     """The URL without whatever in it may be secret."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "the URL"
-    return f"{parts.scheme}://{host}{port}{parts.path}" if parts.scheme else "a URL without a scheme"
+    scheme, separator, rest = url.partition("://")
+    # Whatever comes before the last @, for a password may hold one, and a slash or a question mark too.
+    place = rest.rpartition("@")[2].partition("?")[0]
+    return f"{scheme}://{place}" if separator else "a URL without a scheme"

@@ -15,6 +15,7 @@
     │   ├── BackendUnavailable        not reachable within the deadline
     │   ├── BackendFull               no memory left; nothing was written
     │   ├── AccessDenied              wrong password, or a command or key not permitted
+    │   ├── WrongServer (Configura…)  not the server that the URL describes: its certificate, its service
     │   └── BackendClosed             used after close()
     ├── JobNotFound (LookupError)     no job of that id in the queue
     ├── InvalidState                  the job is in a state that does not allow the operation
@@ -107,6 +108,10 @@ class BackendFull(BackendError):
 
 class AccessDenied(BackendError):
     """The server refused the credentials, or the user lacks a permission."""
+
+
+class WrongServer(BackendError, ConfigurationError):
+    """The server that was reached is not the one that the URL describes."""
 
 
 class BackendClosed(BackendError):

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobqueue import Queue, connect
+from tests.faults.failover import failovers, what_a_failover_lost
 from tests.faults.ledger import Entry
+from tests.faults.parts import DurableServer
+from tests.faults.replicas import ReplicatedServers
 from tests.faults.scene import Scene
 from tests.faults.storm import storm
 from tests.faults.worker_process import GRACE, POISONS, QUEUE
@@ -128,6 +131,9 @@ class Fault:
     proxied: bool = False
     outages: bool = False
     inspect: Inspection | None = None
+    loaded: bool = True
+    """Whether jobs are enqueued for as long as it strikes, and not only as many as are planned."""
+    server: type[DurableServer] = DurableServer
     innocent: bool = True
     """Whether no job may be buried but those that kill workers themselves."""
 
@@ -151,6 +157,7 @@ FAULTS: dict[str, Fault] = {
     "F8": Fault(reset_connections, proxied=True, outages=True),
     "F10": Fault(rolling_stops),
     "F12": Fault(poison, inspect=all_poison_is_buried),
+    "F19": Fault(failovers, outages=True, inspect=what_a_failover_lost, server=ReplicatedServers),
     "F21": Fault(cancelled_callers),
 }
 

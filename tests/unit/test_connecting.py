@@ -39,7 +39,7 @@ def test_a_bad_variable_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) 
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["http://x", "redis+cluster://x", "nonsense", "redis+sentinel://x"])
+@pytest.mark.parametrize("url", ["http://x", "redis+cluster://x", "nonsense"])
 async def test_unknown_schemes(url: str) -> None:
     with pytest.raises(ConfigurationError, match="redis://"):
         await connect(url)
@@ -73,9 +73,9 @@ async def test_an_unreachable_server(tmp_path: Path, caplog: pytest.LogCaptureFi
     url = f"unix://{tmp_path}/nobody.sock"
     began = time.monotonic()
     with pytest.raises(BackendUnavailable):
-        await connect(url, fallback="never")
-    assert isinstance(await connect(url), MemoryBackend)
-    assert time.monotonic() - began < 5
+        await connect(url, fallback="never", deadline=0.1)
+    assert isinstance(await connect(url, deadline=60), MemoryBackend)
+    assert time.monotonic() - began < 30, "there is nobody to wait for"
     assert "backend.fallback" in [record.message for record in caplog.records]
 
 

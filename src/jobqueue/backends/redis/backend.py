@@ -30,12 +30,14 @@ from jobqueue.backends.protocol import (
 from jobqueue.backends.redis import checks, codec, keys
 from jobqueue.backends.redis.amending import amend
 from jobqueue.backends.redis.calls import Calls
+from jobqueue.backends.redis.causes import nobody_listens
+from jobqueue.backends.redis.clients import client_for
 from jobqueue.backends.redis.connection import Switchboard
 from jobqueue.backends.redis.controlling import control
 from jobqueue.backends.redis.delivering import deliver
 from jobqueue.backends.redis.noting import note_words
 from jobqueue.clock import SYSTEM_CLOCK, Clock
-from jobqueue.errors import BackendError, BackendFull, BackendUnavailable, ConfigurationError
+from jobqueue.errors import BackendError, BackendFull, BackendUnavailable, ConfigurationError, WrongServer
 from jobqueue.logs import BACKEND_RISK, BACKEND_UNCHECKED, emit
 from jobqueue.model.record import JobRecord, JobState
 
@@ -79,9 +81,10 @@ class RedisBackend:
         deadline: float = 5.0,
         connect_timeout: float = 5.0,
     ) -> Self:
-        """A backend for ``redis://``, ``rediss://`` or ``unix://`` with a client of its own.
+        """A backend with a client of its own, for ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or
+        ``rediss+sentinel://``.
 
-        Raises ConfigurationError for a URL that redis-py does not understand.
+        Raises ConfigurationError for a URL that cannot work.
         """
         client = RedisBackend.client_for(url, connect_timeout=connect_timeout)
         backend = cls(client, namespace=namespace, clock=clock, deadline=deadline)
@@ -91,26 +94,25 @@ class RedisBackend:
     @staticmethod
     def client_for(url: str, *, connect_timeout: float = 5.0) -> redis.asyncio.Redis:
         """A client for the URL, which has not connected yet. Raises ConfigurationError."""
-        try:
-            return redis.asyncio.Redis.from_url(url, socket_connect_timeout=connect_timeout)  # pyright: ignore[reportUnknownMemberType]
-        except ValueError as error:
-            raise ConfigurationError(f"not a Redis URL: {error}") from error
+        return client_for(url, connect_timeout=connect_timeout)
 
     async def open(self) -> None:
         if self._calls.closed:
             self._calls.closed = False
-        await self._calls.command("PING")
+        # A reply that is lost here is asked for again, as everywhere. Nobody at all at the address is told at once.
+        await self._calls.repeat(lambda _: self._calls.command("PING"), hopeless=nobody_listens)
         await self._check()
 
     async def _check(self) -> None:
         try:
-            facts = checks.facts_of(codec.text(await self._calls.command("INFO")))
-        except BackendUnavailable:
+            info = await self._calls.repeat(lambda _: self._calls.command("INFO"))
+        except (BackendUnavailable, WrongServer):
             raise
         except BackendError as error:
             # A user that may not ask, or a server that does not know the question.
             emit(logging.INFO, BACKEND_UNCHECKED, error=type(error).__name__)
             return
+        facts = checks.facts_of(codec.text(info))
         if version := checks.too_old(facts):
             raise ConfigurationError(
                 f"Redis {version} cannot run jobqueue's scripts: use Redis 6.2 or newer, or Valkey"

@@ -47,16 +47,23 @@ class Calls:
         self.check_open()
         return await self._switchboard.call(*words)
 
-    async def repeat(self, call: Callable[[bool], Awaitable[ReplyT]]) -> ReplyT:
-        """Make ``call`` (told whether it is a repeat) until it is answered or the deadline has passed."""
+    async def repeat(
+        self,
+        call: Callable[[bool], Awaitable[ReplyT]],
+        *,
+        hopeless: Callable[[BackendUnavailable], bool] = lambda _: False,
+    ) -> ReplyT:
+        """Make ``call`` (told whether it is a repeat) until it is answered, or fails in a ``hopeless`` way, or the
+        deadline has passed.
+        """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._deadline
         pause, repeated = _FIRST_PAUSE, False
         while True:
             try:
                 return await call(repeated)
-            except BackendUnavailable:
-                if self.closed or loop.time() + pause >= give_up:
+            except BackendUnavailable as error:
+                if self.closed or hopeless(error) or loop.time() + pause >= give_up:
                     raise
             await asyncio.sleep(pause)
             pause, repeated = min(2 * pause, _LONGEST_PAUSE), True

@@ -9,13 +9,14 @@ closed; the next call opens it anew.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import hiredis
 import redis.asyncio
-from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.connection import ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -33,16 +34,19 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
+from jobqueue.backends.redis.causes import shut_out, untrusted
 from jobqueue.backends.redis.wire import Wire, wire_of
-from jobqueue.errors import AccessDenied, BackendError, BackendFull, BackendUnavailable
+from jobqueue.errors import AccessDenied, BackendError, BackendFull, BackendUnavailable, WrongServer
 
 _CALL_SECONDS = 5.0
 _LINES = 16
 """Lines for ordinary calls: more would only queue up in the server, which runs one script at a time."""
 
-_FULL = ("OOM", "MISCONF", "NOREPLICAS")
+_FULL = ("OOM", "MISCONF")
+_FEW = "NOREPLICAS"
 _AWAY = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "UNBLOCKED", "BUSY")
 _DENIED = ("NOAUTH", "WRONGPASS", "NOPERM")
+_IN_SCRIPT = re.compile(r"^ERR Error running script.*?: -([A-Z]+) ")
 
 
 class NoScript(Exception):
@@ -69,14 +73,14 @@ class Line:
             packed = cast("bytes", hiredis.pack_command(words))  # pyright: ignore[reportUnknownMemberType]
             return await wire.ask(packed, seconds)
         except ResponseError as error:
-            translated = _translate(error)
-            if isinstance(translated, BackendUnavailable):
+            refusal = translated(error)
+            if isinstance(refusal, BackendUnavailable):
                 # A replica that was a primary, or a server that is loading: look again from the beginning.
                 await self.close()
-            raise translated from error
+            raise refusal from error
         except (TimeoutError, RedisError, OSError) as error:
             await self.close()
-            raise _translate(error) from error
+            raise translated(error) from error
         except BaseException:
             # Cancelled between request and reply: the reply must never reach the next call.
             await self.close()
@@ -94,6 +98,11 @@ class Line:
         try:
             async with asyncio.timeout(seconds):
                 await connection.connect()
+        except (TimeoutError, RedisTimeoutError) as error:
+            await connection.disconnect(nowait=True)
+            if isinstance(connection, SSLConnection):
+                raise RedisTimeoutError("no answer to the beginning of TLS: does the server speak it?") from error
+            raise
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -150,18 +159,29 @@ class Switchboard:
         return line
 
 
-def _translate(error: BaseException) -> BaseException:
+def translated(error: BaseException) -> BaseException:
     """A redis error as one of ours. Server messages hold no payloads; client ones may hold an address, never a
     password.
     """
     text = str(error)
     word = text.partition(" ")[0].rstrip(":")
+    if inner := _IN_SCRIPT.search(text):
+        # Before Redis 7 an error inside a script is told behind where it happened.
+        word = inner[1]
     if word == "NOSCRIPT" or text.startswith("No matching script"):
         return NoScript()
     # While connecting redis-py wraps the refusal in an ordinary ConnectionError.
     refusals = (AuthenticationError, NoPermissionError)
     if isinstance(error, refusals) or isinstance(error.__cause__, refusals) or word in _DENIED:
         return AccessDenied(f"the server refused access: {text}; check the user, its password and its permissions")
+    if reason := shut_out(error):
+        return AccessDenied(reason)
+    if reason := untrusted(error):
+        return WrongServer(reason)
+    if word == _FEW:
+        return BackendUnavailable(
+            f"the server takes no writes while too few replicas follow it (min-replicas-to-write): {text}"
+        )
     if word in _FULL or "command not allowed when used memory" in text:
         return BackendFull(f"the server takes no more data: {text}")
     away = (

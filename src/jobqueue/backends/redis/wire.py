@@ -97,7 +97,8 @@ class DirectWire(asyncio.Protocol):
             self._alarm.cancel()
             self._alarm = None
         self._fail(RedisConnectionError("the connection was closed"))
-        self._writer.close()
+        # Not close(): over TLS that would wait for the server's farewell, up to half a minute where it has gone.
+        self._transport.abort()
 
     # The protocol.
 
