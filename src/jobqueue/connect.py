@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from jobqueue.backends.fallback import logging_memory
 from jobqueue.backends.memory import MemoryBackend
 from jobqueue.backends.protocol import Backend
-from jobqueue.backends.redis import RedisBackend
+from jobqueue.backends.redis import ClusterBackend, RedisBackend
 from jobqueue.backends.sealed import SealedBackend
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.codecs.codec import Codec
@@ -43,7 +43,8 @@ def connect(
     """An open backend, by ``async with connect(url) as backend`` or ``backend = await connect(url)`` and
     ``backend.close()``.
 
-    Schemes: ``redis://``, ``rediss://``, ``unix://``, ``memory://``, ``embedded://PATH`` (a Valkey server of
+    Schemes: ``redis://``, ``rediss://``, ``unix://``, ``redis+cluster://host:port,host:port`` (and
+    ``rediss+cluster://``), ``memory://``, ``embedded://PATH`` (a Valkey server of
     this machine's own, from the extra ``embedded``), and those of the entry-point group ``jobqueue.backends``.
     Without a URL: ``REDIS_URL``, else ``REDIS_HOST``, ``REDIS_PORT``, ``REDIS_PASSWORD``, else memory.
 
@@ -126,6 +127,10 @@ def _redis(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backen
     return RedisBackend.from_url(url, namespace=namespace, clock=clock, deadline=deadline, connect_timeout=deadline)
 
 
+def _cluster(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend:
+    return ClusterBackend.from_url(url, namespace=namespace, clock=clock, deadline=deadline, connect_timeout=deadline)
+
+
 def _memory(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend:
     del url, namespace, deadline
     return MemoryBackend(clock=clock)
@@ -142,6 +147,8 @@ SCHEMES: dict[str, Callable[..., Backend]] = {
     "redis": _redis,
     "rediss": _redis,
     "unix": _redis,
+    "redis+cluster": _cluster,
+    "rediss+cluster": _cluster,
     "memory": _memory,
     "embedded": _embedded,
 }
@@ -154,7 +161,7 @@ def _factory(url: str) -> Callable[..., Backend]:
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == scheme:
             return entry.load()
-    later = " (clusters and sentinels are not supported yet)" if scheme.startswith("redis+") else ""
+    later = " (sentinels are not supported yet)" if scheme.startswith("redis+") else ""
     known = ", ".join(f"{name}://" for name in sorted(SCHEMES))
     raise ConfigurationError(f"no backend for {_public(url)}{later}: use one of {known}")
 
@@ -163,8 +170,12 @@ def _public(url: str) -> str:
     """The URL without whatever in it may be secret."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
+        hosts = ",".join(_host(host) for host in parts.netloc.rpartition("@")[2].split(","))
     except ValueError:
         return "the URL"
-    return f"{parts.scheme}://{host}{port}{parts.path}" if parts.scheme else "a URL without a scheme"
+    return f"{parts.scheme}://{hosts}{parts.path}" if parts.scheme else "a URL without a scheme"
+
+
+def _host(text: str) -> str:
+    parts = urlsplit(f"//{text}")
+    return (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
