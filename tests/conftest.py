@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 
@@ -9,18 +10,19 @@ import fakeredis
 import pytest
 import redis.asyncio
 
-from jobqueue.backends import Backend, MemoryBackend, RedisBackend, SealedBackend
+from jobqueue.backends import Backend, ClusterBackend, MemoryBackend, RedisBackend, SealedBackend
 from jobqueue.clock import SYSTEM_CLOCK, Clock
+from tests.cluster import Cluster, cluster
 from tests.codecs import CODECS
 from tests.servers import GuardedServer, guarded_server, redis_binary, server, valkey_binary
 
 pytest_plugins = ["pytester"]
 
 KINDS = (
-    *("memory", "fakeredis", "valkey", "redis", "valkey-acl", "redis-acl"),
+    *("memory", "fakeredis", "valkey", "redis", "valkey-acl", "redis-acl", "cluster"),
     *(f"{kind}+{codec}" for kind in ("memory", "valkey") for codec in CODECS),
 )
-"""``-acl`` are servers on which the library's user may do no more than the ACL file that ships with it says; what
+"""On ``-acl`` servers and on ``cluster`` the library's user may do no more than the ACL file that ships with it says; what
 follows a plus is the codec in front."""
 
 
@@ -52,6 +54,13 @@ def guarded_redis() -> Generator[GuardedServer]:
         yield guarded
 
 
+@pytest.fixture(scope="session")
+def six_nodes() -> Generator[Cluster]:
+    """A cluster of this session's own. Its nodes are patient: none is failed because the machine is busy."""
+    with cluster() as formed:
+        yield formed
+
+
 def _redis_or_skip() -> str:
     binary = redis_binary()
     if binary is None:
@@ -80,6 +89,14 @@ async def _opened(kind: str, request: pytest.FixtureRequest, backend_clock: Cloc
         await memory.open()
         yield memory
         await memory.close()
+        return
+    if kind == "cluster":
+        formed: Cluster = request.getfixturevalue("six_nodes")
+        await asyncio.to_thread(formed.empty)
+        routed = ClusterBackend.from_url(formed.user_url, clock=backend_clock)
+        await routed.open()
+        yield routed
+        await routed.close()
         return
     if kind == "fakeredis":
         client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())
