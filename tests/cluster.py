@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import tempfile
@@ -34,6 +35,7 @@ class Node:
     id: str = ""
     client: redis.Redis = field(init=False)
     _process: subprocess.Popen[bytes] | None = None
+    _stopped: bool = False
 
     def __post_init__(self) -> None:
         self.client = redis.Redis(host="127.0.0.1", port=self.port)
@@ -52,15 +54,26 @@ class Node:
 
     @property
     def lives(self) -> bool:
-        """Whether it was started and not ended since."""
-        return self._process is not None
+        """Whether it was started, and neither ended nor stopped since."""
+        return self._process is not None and not self._stopped
 
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
+    def strike(self, number: signal.Signals) -> None:
+        """SIGKILL or SIGSTOP it."""
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        self._stopped = number == signal.SIGSTOP
+        if number == signal.SIGKILL:
             self._process.wait()
             self._process = None
+
+    def bring_back(self) -> None:
+        """Start it again, or wake it."""
+        if self._process is None:
+            self.start()
+        else:
+            self._process.send_signal(signal.SIGCONT)
+            self._stopped = False
 
     def call(self, *words: str | int) -> Any:
         """One command, on this node."""
@@ -120,7 +133,7 @@ class Cluster:
     def kill(self) -> None:
         """SIGKILL all of them."""
         for node in self.nodes:
-            node.kill()
+            node.strike(signal.SIGKILL)
             node.client.close()
 
     def empty(self) -> None:
@@ -135,10 +148,7 @@ class Cluster:
 
     def owner(self, slot: int) -> Node:
         """The node that serves ``slot``, as far as one node knows."""
-        for first, last, primary, *_ in self._anyone().call("CLUSTER", "SLOTS"):
-            if first <= slot <= last:
-                return next(node for node in self.nodes if node.id == primary[2].decode())
-        raise LookupError(slot)
+        return self._owner(slot, self._anyone())
 
     def move(self, slot: int, target: Node, *, pause: Callable[[], None] = lambda: None) -> int:
         """Migrate a slot key by key, with a pause between, as valkey-cli does; returns how many keys were moved."""
@@ -154,6 +164,12 @@ class Cluster:
         for node in (target, source, *(node for node in self.primaries() if node not in {target, source})):
             node.call("CLUSTER", "SETSLOT", slot, "NODE", target.id)
         return moved
+
+    def move_at_once(self, slot: int, target: Node) -> None:
+        """Migrate a slot in one step, as Valkey 9 can."""
+        source = self.owner(slot)
+        source.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target.id)
+        until(lambda: all(self._owner(slot, node) is target for node in self.primaries()))
 
     def until_whole(self) -> None:
         """Return when every slot is served, by nodes that all agree, and every living node is linked."""
@@ -178,6 +194,12 @@ class Cluster:
             return False
         linked = all(fact["role"] == "master" or fact["master_link_status"] == "up" for fact in facts)
         return linked and views == {frozenset(node.id for node in living)}
+
+    def _owner(self, slot: int, asked: Node) -> Node:
+        for first, last, primary, *_ in asked.call("CLUSTER", "SLOTS"):
+            if first <= slot <= last:
+                return next(node for node in self.nodes if node.id == primary[2].decode())
+        raise LookupError(slot)
 
     def _anyone(self) -> Node:
         return next(node for node in self.nodes if node.lives)

@@ -39,6 +39,11 @@ class DurableServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def plain_url(self) -> str:
+        """The server itself, for clients that know no more than that."""
+        return self.url
+
     def start(self) -> None:
         """Start it, with whatever its file holds; returns when it answers."""
         self._process = subprocess.Popen(

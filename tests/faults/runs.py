@@ -69,7 +69,7 @@ async def run(name: str, plan: Plan) -> Report:
             await _drained(queue)
             codes = await asyncio.to_thread(workers.end)
             completed = [job.id for job in await _all(queue, JobState.COMPLETED)]
-            scene.complaints += await asyncio.to_thread(torn, server.url, QUEUE)
+            scene.complaints += await asyncio.to_thread(torn, server.plain_url, QUEUE)
             failed = await _all(queue, JobState.FAILED)
             buried = [job.id for job in failed if job.error is not None and job.error.type == "WorkerLost"]
             found = entries(path)

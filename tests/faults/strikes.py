@@ -8,6 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobqueue import Queue, connect
+from tests.faults.clusters import (
+    ClusteredServers,
+    HastyServers,
+    killed_primaries,
+    moved_slots,
+    what_the_failovers_lost,
+)
 from tests.faults.ledger import Entry
 from tests.faults.parts import DurableServer
 from tests.faults.scene import Scene
@@ -156,6 +163,8 @@ FAULTS: dict[str, Fault] = {
     "F10": Fault(rolling_stops),
     "F12": Fault(poison, inspect=all_poison_is_buried),
     "F21": Fault(cancelled_callers),
+    "F31": Fault(moved_slots, server=ClusteredServers),
+    "F32": Fault(killed_primaries, outages=True, inspect=what_the_failovers_lost, server=HastyServers),
 }
 
 
