@@ -122,6 +122,8 @@ class Cluster:
             first, last = (SLOTS * part // PRIMARIES for part in (number, number + 1))
             node.call("CLUSTER", "ADDSLOTSRANGE", first, last - 1)
             node.call("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        # Only now: a node that knows another takes no epoch.
+        for node in primaries:
             for other in self.nodes:
                 if other is not node:
                     node.call("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus)
