@@ -67,6 +67,11 @@ class Node:
             self._process.wait()
             self._process = None
 
+    def end(self) -> None:
+        """SIGKILL it, for good."""
+        self.strike(signal.SIGKILL)
+        self.client.close()
+
     def bring_back(self) -> None:
         """Start it again, or wake it."""
         if self._process is None:
@@ -135,8 +140,7 @@ class Cluster:
     def kill(self) -> None:
         """SIGKILL all of them."""
         for node in self.nodes:
-            node.strike(signal.SIGKILL)
-            node.client.close()
+            node.end()
 
     def empty(self) -> None:
         """Forget every key."""
@@ -154,18 +158,28 @@ class Cluster:
 
     def move(self, slot: int, target: Node, *, pause: Callable[[], None] = lambda: None) -> int:
         """Migrate a slot key by key, with a pause between, as valkey-cli does; returns how many keys were moved."""
-        source = self.owner(slot)
-        target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
-        source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+        source = self.set_out(slot, target)
         moved = 0
         while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 100):
             pause()
             source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
             moved += len(keys)
         pause()
+        self.arrive(slot, target)
+        return moved
+
+    def set_out(self, slot: int, target: Node) -> Node:
+        """Begin to migrate a slot; returns the node that has it."""
+        source = self.owner(slot)
+        target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+        source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+        return source
+
+    def arrive(self, slot: int, target: Node) -> None:
+        """All its keys are there: the slot is the target's."""
+        source = self.owner(slot)
         for node in (target, source, *(node for node in self.primaries() if node not in {target, source})):
             node.call("CLUSTER", "SETSLOT", slot, "NODE", target.id)
-        return moved
 
     def move_at_once(self, slot: int, target: Node) -> None:
         """Migrate a slot in one step, as Valkey 9 can."""

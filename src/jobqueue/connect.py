@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator
 from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Literal, Protocol
-from urllib.parse import urlsplit
 
 from jobqueue.backends.fallback import logging_memory
 from jobqueue.backends.memory import MemoryBackend
@@ -168,14 +167,7 @@ def _factory(url: str) -> Callable[..., Backend]:
 
 def _public(url: str) -> str:
     """The URL without whatever in it may be secret."""
-    try:
-        parts = urlsplit(url)
-        hosts = ",".join(_host(host) for host in parts.netloc.rpartition("@")[2].split(","))
-    except ValueError:
-        return "the URL"
-    return f"{parts.scheme}://{hosts}{parts.path}" if parts.scheme else "a URL without a scheme"
-
-
-def _host(text: str) -> str:
-    parts = urlsplit(f"//{text}")
-    return (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
+    scheme, separator, rest = url.partition("://")
+    # Whatever comes before the last @, for a password may hold one, and a slash or a question mark too.
+    place = rest.rpartition("@")[2].partition("?")[0]
+    return f"{scheme}://{place}" if separator else "a URL without a scheme"

@@ -17,6 +17,7 @@ from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import ConfigurationError
 
 _PORT = 6379
+_HOSTS = "the URL of a cluster names its hosts as host:port, with commas between them"
 
 
 class ClusterBackend(RedisBackend):
@@ -64,6 +65,11 @@ class ClusterBackend(RedisBackend):
         made._owned = True
         return made
 
+    @property
+    def nodes(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of every node that is known just now, those that it began with last."""
+        return self._routes.nodes
+
     def _lines(self, client: redis.asyncio.Redis) -> Lines:
         del client
         return self._routes
@@ -76,7 +82,10 @@ class ClusterBackend(RedisBackend):
 
 def _read(url: str) -> tuple[str, list[Address]]:
     """A plain URL of the first host, and all of them. What may be secret in the URL is in no message."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigurationError(_HOSTS) from None
     if parts.path.strip("/") not in ("", "0"):
         raise ConfigurationError("a cluster has database 0 only: leave the path of the URL empty")
     login, at, hosts = parts.netloc.rpartition("@")
@@ -93,5 +102,5 @@ def _seed(text: str) -> Address:
     except ValueError:
         host, port = None, None
     if not host:
-        raise ConfigurationError("the URL of a cluster names its hosts as host:port, with commas between them")
+        raise ConfigurationError(_HOSTS)
     return Address(host, port or _PORT)

@@ -32,6 +32,7 @@ _MOST_HOPS: Final = 5
 _MOTION_SECONDS: Final = 1.0
 """How long a call waits for a slot that is on its way, before it says that the server is away."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
+_CLOSED: Final = "the backend was closed meanwhile"
 _OWN = ("host", "port", "path")
 """What a node has for itself; the rest (user, password, TLS, timeouts) is the same for all."""
 
@@ -48,8 +49,8 @@ class Routes:
         self._boards: dict[Address, Switchboard] = {}
         self._stale = True
         self._looking = asyncio.Lock()
-        self._looks = 0
-        self._blind = ""
+        self._closings = self._looks = 0
+        self._blind: BackendUnavailable | None = None
         """Why the last look found nothing, if so."""
         self._silent: set[Address] = set()
         """Nodes that could not be reached when they were last tried: they are asked last."""
@@ -73,6 +74,7 @@ class Routes:
 
     async def close(self) -> None:
         """Close every line to every node."""
+        self._closings += 1
         for board in list(self._boards.values()):
             await board.close()
 
@@ -86,8 +88,11 @@ class Routes:
     ) -> ResultT:
         loop = asyncio.get_running_loop()
         give_up, pause, hops = loop.time() + _MOTION_SECONDS, _FIRST_PAUSE, 0
+        closings = self._closings
         owner, call = await self._owner(slot), use
         while True:
+            if self._closings != closings:
+                raise BackendUnavailable(_CLOSED)
             try:
                 return await make(self._board(owner), call)
             except BackendUnavailable:
@@ -151,7 +156,7 @@ class Routes:
                 return
             if self._blind and self._looks != before:
                 # Somebody else has looked meanwhile: a crowd of callers is told at once, not one after the other.
-                raise BackendUnavailable(self._blind)
+                raise BackendUnavailable(str(self._blind)) from self._blind
             await self._look(self._in_turn(self.nodes))
 
     async def _corrected(self, slot: int, owner: Address) -> None:
@@ -165,19 +170,22 @@ class Routes:
             self._map.correct(slot, owner)
 
     async def _look(self, candidates: Iterable[Address]) -> None:
-        self._blind = "no node of the cluster can be reached"
+        self._blind = BackendUnavailable("no node of the cluster is known")
+        closings = self._closings
         try:
             for node in candidates:
+                if self._closings != closings:
+                    raise BackendUnavailable(_CLOSED)
                 found = await self._told_by(node)
                 if found is not None and found.primaries:
-                    self._map, self._stale, self._blind = found, False, ""
+                    self._map, self._stale, self._blind = found, False, None
                     self._silent.discard(node)
                     self._silent.intersection_update(self.nodes)
                     await self._hang_up()
                     return
         finally:
             self._looks += 1
-        raise BackendUnavailable(self._blind)
+        raise BackendUnavailable(f"no node of the cluster tells its slots: {self._blind}") from self._blind
 
     async def _told_by(self, node: Address) -> SlotMap | None:
         try:
@@ -185,14 +193,14 @@ class Routes:
             reply = await self._board(node).hold("", lambda line: line.call("CLUSTER", "SLOTS", seconds=_LOOK_SECONDS))
         except BackendUnavailable as away:
             self._silent.add(node)
-            self._blind = str(away)
+            self._blind = away
             return None
         except BackendError as refused:
             if "cluster support disabled" in str(refused):
                 raise ConfigurationError("this server is no node of a cluster: connect with redis://") from refused
             raise
         if not reply:
-            self._blind = "the cluster has not been formed yet: no node serves any slot"
+            self._blind = BackendUnavailable("the cluster has not been formed yet: no node serves any slot")
         return SlotMap.read(reply, node)
 
     async def _hang_up(self) -> None:
