@@ -57,7 +57,8 @@ def line(report: Report) -> str:
     complaints = "".join(f"\n  {complaint}" for complaint in report.complaints[:20])
     return (
         f"{report.fault} seed {report.plan.seed}: {verdict}; "
-        f"{found.acknowledged} acknowledged, {len(found.lost)} lost, {len(found.buried)} buried, "
+        f"{found.acknowledged} acknowledged, {len(found.lost)} lost, {len(found.gone)} gone with their server, "
+        f"{len(found.buried)} buried, "
         f"{len(found.unexpected)} unexpected, {found.repeated} repeated, {len(found.unexplained)} without a reason; "
         f"struck {report.struck} times; {_recovery(found)}{complaints}"
     )

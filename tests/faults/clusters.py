@@ -79,6 +79,8 @@ async def moved_slots(scene: Scene) -> int:
                 scene.figures["keys moved"] = scene.figures.get("keys moved", 0) + moved
                 name = "seconds of the longest move by key"
             scene.figures[name] = max(scene.figures.get(name, 0), time.monotonic() - began)
+    if not scene.figures.get("keys moved"):
+        scene.complaints.append("no key was moved: the slot had no jobs")
     return scene.plan.times
 
 
