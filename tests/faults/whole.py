@@ -17,7 +17,8 @@ for _, state in ipairs({ 'waiting', 'active', 'delayed', 'completed', 'failed', 
   for _, id in ipairs(redis.call('ZRANGE', P .. state, 0, -1)) do
     if state_of[id] then torn[#torn + 1] = id .. ' is both ' .. state_of[id] .. ' and ' .. state end
     state_of[id] = state
-    if redis.call('EXISTS', P .. 'job:' .. id) == 0 then torn[#torn + 1] = id .. ' is ' .. state .. ' without a record' end
+    local recorded = redis.call('EXISTS', P .. 'job:' .. id) == 1
+    if not recorded then torn[#torn + 1] = id .. ' is ' .. state .. ' without a record' end
     local leased = redis.call('HEXISTS', P .. 'leases', id) == 1
     if leased ~= (state == 'active') then
       torn[#torn + 1] = id .. ' is ' .. state .. (leased and ' and leased' or ' without a lease')
@@ -43,4 +44,4 @@ return torn
 def torn(url: str, queue: str, namespace: str = "jobqueue") -> list[str]:
     """What is not whole, in words; empty where all is well. O(jobs): for tests."""
     with redis.Redis.from_url(url, decode_responses=True) as client:  # pyright: ignore[reportUnknownMemberType]
-        return cast("list[str]", client.eval(_LOOK, 1, prefix(namespace, queue)))  # pyright: ignore[reportUnknownMemberType]
+        return cast("list[str]", client.eval(_LOOK, 1, prefix(namespace, queue)))
