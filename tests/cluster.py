@@ -156,6 +156,11 @@ class Cluster:
         """The node that serves ``slot``, as far as one node knows."""
         return self._owner(slot, self._anyone())
 
+    def replica_of(self, primary: Node) -> Node:
+        """The node that follows ``primary``."""
+        others = (node for node in self.nodes if node.lives and node is not primary)
+        return next(node for node in others if node.facts("replication").get("master_port") == primary.port)
+
     def move(self, slot: int, target: Node, *, pause: Callable[[], None] = lambda: None) -> int:
         """Migrate a slot key by key, with a pause between, as valkey-cli does; returns how many keys were moved."""
         source = self.set_out(slot, target)

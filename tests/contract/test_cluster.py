@@ -158,7 +158,7 @@ async def test_an_idle_worker_outlives_a_failover(six_nodes: Cluster, backend: C
     async with Worker(queue, registry=registry):
         primary = six_nodes.owner(SLOT)
         await eventually(lambda: blocked(primary) >= 2)
-        replica = next(node for node in six_nodes.nodes if node.facts("replication").get("master_port") == primary.port)
+        replica = six_nodes.replica_of(primary)
         replica.call("CLUSTER", "FAILOVER")
         await eventually(lambda: six_nodes.owner(SLOT) is replica)
         assert await (await queue.enqueue("double", 21)).result(timeout=SOON) == 42

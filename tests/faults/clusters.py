@@ -20,11 +20,13 @@ from tests.faults.worker_process import QUEUE
 SLOT = slot_of(QUEUE)
 LIST = slot_of_key(keys.queues("jobqueue"))
 """Where the list of queues is: no queue's slot."""
+LAG = 0.5
+"""Seconds for which the replica has heard nothing, in every third strike."""
 _WINDOW = 1.0
-"""Seconds before a primary goes in which it may have acknowledged what its replica has not heard of."""
+"""Seconds before a primary goes in which it may have acknowledged what a replica that keeps up has not heard of yet."""
 _MOST_RECOVERY = 10.0
 """Seconds from the promotion to the next acknowledgement, on a machine that is busy with other things."""
-_WINDOWS = "primary gone", "promoted at"
+_WINDOWS = "forgets from", "primary gone", "promoted at"
 
 
 class ClusteredServers(DurableServer):
@@ -90,11 +92,21 @@ async def killed_primaries(scene: Scene) -> int:
     for number in range(scene.plan.times):
         await asyncio.sleep(scene.chance.uniform(0.5, 1.5) * scene.plan.every)
         victim = await asyncio.to_thread(cluster.owner, SLOT)
+        replica = await asyncio.to_thread(cluster.replica_of, victim)
+        began = time.monotonic() - _WINDOW
+        if number % 3 == 1:
+            began = time.monotonic() - 0.25
+            replica.strike(signal.SIGSTOP)
+            # What is on its way would be read later: the connection must go, and a stopped process opens no other.
+            victim.call("CLIENT", "KILL", "TYPE", "replica")
+            await asyncio.sleep(LAG)
         # First one that is gone, then one that hangs and does not hang up.
         victim.strike(signal.SIGSTOP if number % 2 else signal.SIGKILL)
-        scene.figures[f"{_WINDOWS[0]} {number}"] = gone = time.monotonic()
+        gone = time.monotonic()
+        replica.bring_back()
+        scene.figures[f"{_WINDOWS[0]} {number}"], scene.figures[f"{_WINDOWS[1]} {number}"] = began, gone
         await asyncio.to_thread(until, lambda victim=victim: cluster.owner(SLOT) is not victim)
-        scene.figures[f"{_WINDOWS[1]} {number}"] = promoted = time.monotonic()
+        scene.figures[f"{_WINDOWS[2]} {number}"] = promoted = time.monotonic()
         scene.figures[f"promoted after {number}"] = promoted - gone
         await asyncio.sleep(1)
         await asyncio.to_thread(victim.bring_back)
@@ -107,9 +119,9 @@ async def what_the_failovers_lost(scene: Scene, queue: Queue, found: Sequence[En
     figures = scene.figures
     acknowledged = [entry for entry in found if entry.deed == "acknowledged"]
     for number in range(scene.plan.times):
-        gone, promoted = (figures.pop(f"{name} {number}") for name in _WINDOWS)
+        began, gone, promoted = (figures.pop(f"{name} {number}") for name in _WINDOWS)
         # A line is written a moment after the reply.
-        scene.mortal |= {entry.job for entry in acknowledged if gone - _WINDOW <= entry.at <= gone + 0.25}
+        scene.mortal |= {entry.job for entry in acknowledged if began <= entry.at <= gone + 0.25}
         for deed, who in (("acknowledged", "producers"), ("ended", "workers")):
             back = next((entry.at - promoted for entry in found if entry.deed == deed and entry.at > promoted), None)
             if back is None or back > _MOST_RECOVERY:
