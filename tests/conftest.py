@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 
@@ -9,8 +10,9 @@ import fakeredis
 import pytest
 import redis.asyncio
 
-from jobqueue.backends import Backend, MemoryBackend, RedisBackend, SealedBackend
+from jobqueue.backends import Backend, ClusterBackend, MemoryBackend, RedisBackend, SealedBackend
 from jobqueue.clock import SYSTEM_CLOCK, Clock
+from tests.cluster import Cluster, cluster
 from tests.codecs import CODECS
 from tests.faults.parts import free_port
 from tests.servers import GuardedServer, guarded_server, redis_or_skip, server, valkey_binary
@@ -19,11 +21,11 @@ from tests.tls import Certificates, tls_server
 pytest_plugins = ["pytester"]
 
 KINDS = (
-    *("memory", "fakeredis", "valkey", "redis", "valkey-acl", "redis-acl", "redis-tls"),
+    *("memory", "fakeredis", "valkey", "redis", "valkey-acl", "redis-acl", "redis-tls", "cluster"),
     *(f"{kind}+{codec}" for kind in ("memory", "valkey") for codec in CODECS),
 )
-"""``-acl`` are servers on which the library's user may do no more than the ACL file that ships with it says; what
-follows a plus is the codec in front."""
+"""On ``-acl`` servers and on ``cluster`` the library's user may do no more than the ACL file that ships with it says;
+what follows a plus is the codec in front."""
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +73,12 @@ def valkey_tcp_url() -> Generator[str]:
         yield f"redis://127.0.0.1:{port}/0"
 
 
+def six_nodes() -> Generator[Cluster]:
+    """A cluster of this session's own. Its nodes are patient: none is failed because the machine is busy."""
+    with cluster() as formed:
+        yield formed
+
+
 @pytest.fixture
 def backend_clock() -> Clock:
     """The clock of ``backend``: the machine's, unless a test module says otherwise."""
@@ -92,6 +100,14 @@ async def _opened(kind: str, request: pytest.FixtureRequest, backend_clock: Cloc
         await memory.open()
         yield memory
         await memory.close()
+        return
+    if kind == "cluster":
+        formed: Cluster = request.getfixturevalue("six_nodes")
+        await asyncio.to_thread(formed.empty)
+        routed = ClusterBackend.from_url(formed.user_url, clock=backend_clock)
+        await routed.open()
+        yield routed
+        await routed.close()
         return
     if kind == "fakeredis":
         client = fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from jobqueue.backends.fallback import logging_memory
 from jobqueue.backends.memory import MemoryBackend
 from jobqueue.backends.protocol import Backend
-from jobqueue.backends.redis import RedisBackend
+from jobqueue.backends.redis import ClusterBackend, RedisBackend
 from jobqueue.backends.sealed import SealedBackend
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.codecs.codec import Codec
@@ -45,9 +45,10 @@ def connect(
     ``backend.close()``.
 
     Schemes: ``redis://``, ``rediss://`` (TLS), ``unix://``, ``redis+sentinel://host,host/service`` and
-    ``rediss+sentinel://`` (the primary that sentinels name, also after a failover), ``memory://``,
-    ``embedded://PATH`` (a Valkey server of this machine's own, from the extra ``embedded``), and those of the
-    entry-point group ``jobqueue.backends``.
+    ``rediss+sentinel://`` (the primary that sentinels name, also after a failover),
+    ``redis+cluster://host:port,host:port`` and ``rediss+cluster://``, ``memory://``, ``embedded://PATH`` (a Valkey
+    server of this machine's own, from the extra ``embedded``), and those of the entry-point group
+    ``jobqueue.backends``.
     Without a URL: ``REDIS_URL``, else ``REDIS_HOST``, ``REDIS_PORT``, ``REDIS_PASSWORD``, else memory.
 
     ``fallback="memory"`` (the default; ``JOBQUEUE_FALLBACK=never`` turns it off) gives the memory backend, in
@@ -144,6 +145,10 @@ def _redis(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backen
     return RedisBackend.from_url(url, namespace=namespace, clock=clock, deadline=deadline, connect_timeout=deadline)
 
 
+def _cluster(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend:
+    return ClusterBackend.from_url(url, namespace=namespace, clock=clock, deadline=deadline, connect_timeout=deadline)
+
+
 def _memory(url: str, *, namespace: str, clock: Clock, deadline: float) -> Backend:
     del url, namespace, deadline
     return MemoryBackend(clock=clock)
@@ -162,6 +167,8 @@ SCHEMES: dict[str, Callable[..., Backend]] = {
     "unix": _redis,
     "redis+sentinel": _redis,
     "rediss+sentinel": _redis,
+    "redis+cluster": _cluster,
+    "rediss+cluster": _cluster,
     "memory": _memory,
     "embedded": _embedded,
 }
@@ -174,9 +181,8 @@ def _factory(url: str) -> Callable[..., Backend]:
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name == scheme:
             return entry.load()
-    later = " (clusters are not supported yet)" if scheme.startswith("redis+") else ""
     known = ", ".join(f"{name}://" for name in sorted(SCHEMES))
-    raise ConfigurationError(f"no backend for {_public(url)}{later}: use one of {known}")
+    raise ConfigurationError(f"no backend for {_public(url)}: use one of {known}")
 
 
 def _public(url: str) -> str:

@@ -28,6 +28,8 @@ LONG = {
     "F12": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.1, every=1),
     "F19": Plan(jobs=20_000, times=6, seed=0, lease=5, every=4),
     "F21": Plan(jobs=1_000, times=100_000, seed=0),
+    "F31": Plan(jobs=20_000, times=10, seed=0, every=1),
+    "F32": Plan(jobs=20_000, times=6, seed=0, every=3),
 }
 
 
@@ -56,7 +58,8 @@ def line(report: Report) -> str:
     complaints = "".join(f"\n  {complaint}" for complaint in report.complaints[:20])
     return (
         f"{report.fault} seed {report.plan.seed}: {verdict}; "
-        f"{found.acknowledged} acknowledged, {len(found.lost)} lost, {len(found.buried)} buried, "
+        f"{found.acknowledged} acknowledged, {len(found.lost)} lost, {len(found.gone)} gone with their server, "
+        f"{len(found.buried)} buried, "
         f"{len(found.unexpected)} unexpected, {found.repeated} repeated, {len(found.unexplained)} without a reason; "
         f"struck {report.struck} times; {_recovery(found)}{complaints}"
     )

@@ -8,6 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobqueue import Queue, connect
+from tests.faults.clusters import (
+    ClusteredServers,
+    HastyServers,
+    killed_primaries,
+    moved_slots,
+    what_the_failovers_lost,
+)
 from tests.faults.failover import failovers, what_a_failover_lost
 from tests.faults.ledger import Entry
 from tests.faults.parts import DurableServer
@@ -159,6 +166,8 @@ FAULTS: dict[str, Fault] = {
     "F12": Fault(poison, inspect=all_poison_is_buried),
     "F19": Fault(failovers, outages=True, inspect=what_a_failover_lost, server=ReplicatedServers),
     "F21": Fault(cancelled_callers),
+    "F31": Fault(moved_slots, server=ClusteredServers),
+    "F32": Fault(killed_primaries, outages=True, inspect=what_the_failovers_lost, server=HastyServers),
 }
 
 

@@ -25,6 +25,8 @@ QUICK = {
     "F12": Plan(jobs=600, times=3, seed=0, lease=1, longest=0.05, every=0.5),
     "F19": Plan(jobs=1000, times=1, seed=0, lease=5, every=0.5),
     "F21": Plan(jobs=200, times=3000, seed=0, lease=5),
+    "F31": Plan(jobs=1000, times=4, seed=0, every=0.3),
+    "F32": Plan(jobs=1000, times=2, seed=0, lease=5, every=0.5),
 }
 
 
@@ -43,7 +45,7 @@ async def test_nothing_is_lost_and_nothing_repeated_without_a_reason(fault: str)
     assert set(report.exit_codes) == {0}, report
     if fault in {"F2", "F7"}:
         assert report.judgement.repeated > 0, f"the fault did not hit anything: {report}"
-    if fault in {"F3", "F6", "F8", "F10", "F21"}:
+    if fault in {"F3", "F6", "F8", "F10", "F21", "F31"}:
         # Leases outlive the outage, a repeat is recognised, and who stops finishes first: nobody runs anything again.
         assert report.judgement.repeated == 0, report
 

@@ -39,7 +39,7 @@ def test_a_bad_variable_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) 
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["http://x", "redis+cluster://x", "nonsense"])
+@pytest.mark.parametrize("url", ["http://x", "nonsense", "redis+nonsense://x"])
 async def test_unknown_schemes(url: str) -> None:
     with pytest.raises(ConfigurationError, match="redis://"):
         await connect(url)

@@ -2,7 +2,7 @@
 
 from jobqueue.backends.memory import MemoryBackend
 from jobqueue.backends.protocol import Backend
-from jobqueue.backends.redis import RedisBackend
+from jobqueue.backends.redis import ClusterBackend, RedisBackend
 from jobqueue.backends.sealed import SealedBackend
 
-__all__ = ["Backend", "MemoryBackend", "RedisBackend", "SealedBackend"]
+__all__ = ["Backend", "ClusterBackend", "MemoryBackend", "RedisBackend", "SealedBackend"]

@@ -32,7 +32,7 @@ from jobqueue.backends.redis.amending import amend
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.causes import nobody_listens
 from jobqueue.backends.redis.clients import client_for
-from jobqueue.backends.redis.connection import Switchboard
+from jobqueue.backends.redis.connection import Lines, Switchboard
 from jobqueue.backends.redis.controlling import control
 from jobqueue.backends.redis.delivering import deliver
 from jobqueue.backends.redis.noting import note_words
@@ -43,7 +43,6 @@ from jobqueue.model.record import JobRecord, JobState
 
 _ANNOUNCE_EVERY = 60.0
 _EVENT_ENTRIES = 100
-_BLOCK_MARGIN = 5.0
 
 
 class RedisBackend:
@@ -53,6 +52,8 @@ class RedisBackend:
     connections of this backend's own, so that nothing the client is set up for (decoding, retries) matters
     here. ``deadline`` is how long, in seconds, a call is repeated while the server is away.
     """
+
+    _in_cluster = False
 
     def __init__(
         self,
@@ -67,8 +68,7 @@ class RedisBackend:
         self._namespace = namespace
         self._clock = clock
         self._deadline = deadline
-        self._switchboard = Switchboard(client)
-        self._calls = Calls(self._switchboard, deadline)
+        self._calls = Calls(self._lines(client), deadline)
         self._announced: dict[str, float] = {}
 
     @classmethod
@@ -96,6 +96,9 @@ class RedisBackend:
         """A client for the URL, which has not connected yet. Raises ConfigurationError."""
         return client_for(url, connect_timeout=connect_timeout)
 
+    def _lines(self, client: redis.asyncio.Redis) -> Lines:
+        return Switchboard(client.connection_pool)
+
     async def open(self) -> None:
         if self._calls.closed:
             self._calls.closed = False
@@ -117,15 +120,14 @@ class RedisBackend:
             raise ConfigurationError(
                 f"Redis {version} cannot run jobqueue's scripts: use Redis 6.2 or newer, or Valkey"
             )
-        for risk in checks.risks(facts):
+        for risk in checks.risks(facts, in_cluster=self._in_cluster):
             level = logging.WARNING if risk.grave else logging.INFO
             emit(level, BACKEND_RISK, setting=risk.setting, advice=risk.advice)
 
     async def close(self) -> None:
         if self._calls.closed:
             return
-        self._calls.closed = True
-        await self._switchboard.close()
+        await self._calls.close()
         if self._owned:
             await self._client.aclose()
 
@@ -225,10 +227,12 @@ class RedisBackend:
         return await deliver(self._calls, keys.outbox(self._namespace, queue), queue, self.enqueue, letter)
 
     async def wait(self, queue: str, seconds: float) -> bool:
-        return bool(await self._block("BZPOPMIN", keys.wake(self._namespace, queue), seconds=seconds))
+        key = keys.wake(self._namespace, queue)
+        return bool(await self._calls.block(key, seconds, lambda left: ("BZPOPMIN", key, left)))
 
     async def orders(self, queue: str, worker: str, seconds: float) -> list[Order]:
-        reply = await self._block("BLPOP", keys.orders(self._namespace, queue, worker), seconds=seconds)
+        key = keys.orders(self._namespace, queue, worker)
+        reply = await self._calls.block(key, seconds, lambda left: ("BLPOP", key, left))
         if not reply:
             return []
         job_id, _, reason = codec.text(reply[1]).partition(" ")
@@ -319,27 +323,16 @@ class RedisBackend:
         return sorted((presence for presence in found if presence), key=lambda presence: presence.worker)
 
     async def _next_entries(self, key: str, entry: str, seconds: float) -> list[Any]:
-        words = ("XREAD", "COUNT", _EVENT_ENTRIES)
-        if seconds > 0:
-            async with self._switchboard.own_line() as line:
-                reply = await line.call(
-                    *words,
-                    "BLOCK",
-                    max(1, int(seconds * 1000)),
-                    "STREAMS",
-                    key,
-                    entry,
-                    seconds=seconds + _BLOCK_MARGIN,
-                )
-        else:
-            reply = await self._calls.command(*words, "STREAMS", key, entry)
+        if seconds <= 0:
+            return await self._calls.command("XRANGE", key, f"({entry}", "+", "COUNT", _EVENT_ENTRIES)
+        reply = await self._calls.block(
+            key,
+            seconds,
+            lambda left: (
+                "XREAD", "COUNT", _EVENT_ENTRIES, "BLOCK", max(1, int(left * 1000)), "STREAMS", key, entry,
+            ),
+        )  # fmt: skip
         return codec.pairs_of(reply)[0][1] if reply else []
-
-    async def _block(self, command: str, key: str, *, seconds: float) -> Any:
-        # A line of its own, because it blocks; the server's own timeout ends it, so that no call is ever cut short.
-        self._calls.check_open()
-        async with self._switchboard.own_line() as line:
-            return await line.call(command, key, max(0.001, seconds), seconds=seconds + _BLOCK_MARGIN)
 
     async def _announce(self, queue: str) -> None:
         """Enter the queue in the list of queues, now and then again (someone may have obliterated it meanwhile)."""

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from jobqueue.backends.redis.codec import Word
-from jobqueue.backends.redis.connection import Line, NoScript, Switchboard
+from jobqueue.backends.redis.connection import Line, Lines, NoScript
 from jobqueue.backends.redis.scripts import script
 from jobqueue.errors import BackendClosed, BackendUnavailable
 
 ReplyT = TypeVar("ReplyT")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
+_BLOCK_MARGIN = 5.0
 
 
 class Calls:
-    """Runs scripts over a switchboard, within a deadline in seconds."""
+    """Runs scripts over lines, within a deadline in seconds."""
 
-    def __init__(self, switchboard: Switchboard, deadline: float) -> None:
-        self._switchboard = switchboard
+    def __init__(self, lines: Lines, deadline: float) -> None:
+        self._lines = lines
         self._deadline = deadline
         self._identity = secrets.token_hex(6)
         self._idle_channels: list[str] = []
@@ -36,16 +37,33 @@ class Calls:
     async def run(self, name: str, prefix: str, *words: Word) -> Any:
         """Run a script once. After BackendUnavailable it may have taken effect."""
         self.check_open()
-        line = await self._switchboard.take()
-        try:
-            return await _evaluate(line, name, prefix, words)
-        finally:
-            self._switchboard.give_back(line)
+        return await self._lines.carry(prefix, lambda line: _evaluate(line, name, prefix, words), whole=True)
 
     async def command(self, *words: Word) -> Any:
-        """Send one plain command once."""
+        """Send one plain command once. If it names a key, that comes second."""
         self.check_open()
-        return await self._switchboard.call(*words)
+        key = str(words[1]) if len(words) > 1 else None
+        return await self._lines.carry(key, lambda line: line.call(*words))
+
+    async def block(self, key: str, seconds: float, words: Callable[[float], Sequence[Word | float]]) -> Any:
+        """Send a command that waits for ``key`` up to ``seconds``: ``words`` makes it of how long it is to wait.
+
+        It has a line of its own, and the server's own timeout ends it, so that no call is ever cut short.
+        """
+        self.check_open()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+
+        def wait(line: Line) -> Awaitable[Any]:
+            left = max(0.001, until - loop.time())
+            return line.call(*words(left), seconds=left + _BLOCK_MARGIN)
+
+        return await self._lines.hold(key, wait)
+
+    async def close(self) -> None:
+        """No more calls: those under way end as if the server had gone."""
+        self.closed = True
+        await self._lines.close()
 
     async def repeat(
         self,

@@ -38,9 +38,16 @@ def too_old(facts: Mapping[str, str]) -> str | None:
     return facts["redis_version"]
 
 
-def risks(facts: Mapping[str, str]) -> list[Risk]:
-    """What the facts put at risk; what they do not tell is not guessed at."""
+def risks(facts: Mapping[str, str], *, in_cluster: bool = False) -> list[Risk]:
+    """What the facts put at risk; what they do not tell is not guessed at. ``in_cluster``: the backend knows its way
+    about a cluster.
+    """
     found: list[Risk] = []
+    if facts.get("cluster_enabled") == "1" and not in_cluster:
+        advice = (
+            "this server is one node of a cluster, and queues of other nodes are out of reach: use redis+cluster://"
+        )
+        found.append(Risk("cluster-enabled yes", advice))
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         advice = "a server that is short of memory throws jobs away: set maxmemory-policy noeviction"

@@ -10,22 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar, cast
 
 import hiredis
-import redis.asyncio
 from redis.asyncio.connection import ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     BusyLoadingError,
+    ClusterDownError,
+    MovedError,
     NoPermissionError,
     ReadOnlyError,
     RedisError,
     ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -38,6 +40,8 @@ from jobqueue.backends.redis.causes import shut_out, untrusted
 from jobqueue.backends.redis.wire import Wire, wire_of
 from jobqueue.errors import AccessDenied, BackendError, BackendFull, BackendUnavailable, WrongServer
 
+ResultT = TypeVar("ResultT")
+
 _CALL_SECONDS = 5.0
 _LINES = 16
 """Lines for ordinary calls: more would only queue up in the server, which runs one script at a time."""
@@ -45,12 +49,49 @@ _LINES = 16
 _FULL = ("OOM", "MISCONF")
 _FEW = "NOREPLICAS"
 _AWAY = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "UNBLOCKED", "BUSY")
+_ELSEWHERE = ("MOVED", "ASK")
 _DENIED = ("NOAUTH", "WRONGPASS", "NOPERM")
 _IN_SCRIPT = re.compile(r"^ERR Error running script.*?: -([A-Z]+) ")
 
 
 class NoScript(Exception):
     """The server does not know the script (it was restarted, or its scripts were flushed)."""
+
+
+class Redirected(BackendError):
+    """This server is a node of a cluster, and the key is another's: connect with redis+cluster://.
+
+    ``host`` is empty where it is the one that answered. ``asked``: the key's slot is on its way there (ASK, not MOVED).
+    """
+
+    def __init__(self, told: str) -> None:
+        super().__init__()
+        word, slot, address = told.split(" ")[:3]
+        host, _, port = address.rpartition(":")
+        self.asked = word == "ASK"
+        self.slot, self.host, self.port = int(slot), host, int(port)
+
+
+class Lines(Protocol):
+    """Lines to wherever a key lives. ``key`` is None for a question to any server."""
+
+    async def carry(
+        self, key: str | None, use: Callable[[Line], Awaitable[ResultT]], *, whole: bool = False
+    ) -> ResultT:
+        """Make an ordinary call on a line; waits while all are in use.
+
+        ``whole``: it touches other keys of the same hash tag than ``key``. ``use`` is called again where nothing was
+        done because the key has moved.
+        """
+        ...
+
+    async def hold(self, key: str, use: Callable[[Line], Awaitable[ResultT]]) -> ResultT:
+        """Make a call that blocks, on a line that is not counted; as ``carry`` otherwise."""
+        ...
+
+    async def close(self) -> None:
+        """Close every line, also those in use: their calls end as if the server had gone."""
+        ...
 
 
 class Line:
@@ -111,47 +152,45 @@ class Line:
 
 
 class Switchboard:
-    """The lines of one backend: idle ones are reused, last in first out, and at most so many are in use at once."""
+    """The lines to one server: idle ones are reused, last in first out, and at most so many are in use at once."""
 
-    def __init__(self, client: redis.asyncio.Redis, lines: int = _LINES) -> None:
-        self._pool: ConnectionPool = client.connection_pool
+    def __init__(self, pool: ConnectionPool, lines: int = _LINES) -> None:
+        self._pool = pool
         self._idle: list[Line] = []
         self._free = asyncio.Semaphore(lines)
         self._all: set[Line] = set()
 
-    async def take(self) -> Line:
-        """A line for one ordinary call, to be given back; waits while all are in use."""
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is under way."""
+        return len(self._idle) == len(self._all)
+
+    async def carry(
+        self, key: str | None, use: Callable[[Line], Awaitable[ResultT]], *, whole: bool = False
+    ) -> ResultT:
+        """One ordinary call on any line; all keys live here."""
+        del key, whole
         await self._free.acquire()
-        return self._idle.pop() if self._idle else self._new()
-
-    def give_back(self, line: Line) -> None:
-        """The call is over, however it went."""
-        self._idle.append(line)
-        self._free.release()
-
-    async def call(self, *words: Any) -> Any:
-        """One ordinary call on any line."""
-        line = await self.take()
-        try:
-            return await line.call(*words)
-        finally:
-            self.give_back(line)
-
-    @asynccontextmanager
-    async def own_line(self) -> AsyncGenerator[Line]:
-        """A line for a call that blocks: it is not counted, and closed afterwards if it was disturbed."""
         line = self._idle.pop() if self._idle else self._new()
         try:
-            yield line
+            return await use(line)
+        finally:
+            self._idle.append(line)
+            self._free.release()
+
+    async def hold(self, key: str, use: Callable[[Line], Awaitable[ResultT]]) -> ResultT:
+        """A call that blocks: its line is not counted, and closed afterwards if it was disturbed."""
+        del key
+        line = self._idle.pop() if self._idle else self._new()
+        try:
+            return await use(line)
         finally:
             self._idle.append(line)
 
     async def close(self) -> None:
-        """Close every line, also those in use: their calls end as if the server had gone."""
+        """Close every line, also those in use: their calls end as if the server had gone. The next call opens anew."""
         for line in list(self._all):
             await line.close()
-        self._all.clear()
-        self._idle.clear()
 
     def _new(self) -> Line:
         line = Line(self._pool)
@@ -170,6 +209,11 @@ def translated(error: BaseException) -> BaseException:
         word = inner[1]
     if word == "NOSCRIPT" or text.startswith("No matching script"):
         return NoScript()
+    if word in _ELSEWHERE:
+        return Redirected(text)
+    if isinstance(error, AskError):
+        # The client's own reading of it (MovedError is one of these), without the word.
+        return Redirected(f"{'MOVED' if isinstance(error, MovedError) else 'ASK'} {text}")
     # While connecting redis-py wraps the refusal in an ordinary ConnectionError.
     refusals = (AuthenticationError, NoPermissionError)
     if isinstance(error, refusals) or isinstance(error.__cause__, refusals) or word in _DENIED:
@@ -189,6 +233,8 @@ def translated(error: BaseException) -> BaseException:
         RedisTimeoutError,
         BusyLoadingError,
         ReadOnlyError,
+        ClusterDownError,
+        TryAgainError,
         OSError,
         asyncio.TimeoutError,
     )
