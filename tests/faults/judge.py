@@ -27,6 +27,8 @@ class Judgement:
     """Jobs that started more than once."""
     unexplained: tuple[str, ...]
     """Of those, the ones with a repeat that no disturbance of an earlier runner explains."""
+    gone: tuple[str, ...] = field(default=())
+    """Acknowledged by a server that had not written them down yet when its power failed."""
     recovery: tuple[float, ...] = field(default=())
     """For each start that a disturbance cut short, the seconds until the next start of that job."""
 
@@ -42,9 +44,11 @@ def judge(
     attempted: Iterable[str],
     *,
     buried: Iterable[str] = (),
+    mortal: Iterable[str] = (),
     outages: bool = False,
 ) -> Judgement:
-    """``attempted`` are the ids that producers tried to enqueue. ``outages``: the server itself went away in between,
+    """``attempted`` are the ids that producers tried to enqueue, ``mortal`` those that the server may have forgotten
+    although it acknowledged them. ``outages``: the server itself went away in between,
     or replies of it did, so that any worker may have lost its leases.
     """
     acknowledged = {entry.job for entry in entries if entry.deed == "acknowledged"}
@@ -68,10 +72,12 @@ def judge(
                 unexplained.append(job)
             elif blows and (job, run.process) not in ended:
                 recovery.append(following.at - blows[0])
+    missing = acknowledged - there - beneath
     return Judgement(
         acknowledged=len(acknowledged),
         completed=len(there),
-        lost=tuple(sorted(acknowledged - there - beneath)),
+        lost=tuple(sorted(missing - set(mortal))),
+        gone=tuple(sorted(missing & set(mortal))),
         buried=tuple(sorted(beneath)),
         unexpected=tuple(sorted(there - set(attempted))),
         repeated=sum(len(runs) > 1 for runs in starts.values()),

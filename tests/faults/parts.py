@@ -1,9 +1,9 @@
-"""The real parts of a fault run: a server that can be killed, worker processes, and a proxy that drops replies."""
+"""The real parts of a fault run: a server that can be killed, and worker processes. The proxy between is proxy.py."""
 
 from __future__ import annotations
 
 import asyncio
-import random
+import os
 import signal
 import socket
 import subprocess
@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import redis
 
+from jobqueue.clock import SYSTEM_CLOCK, Clock
 from tests.faults.ledger import Ledger, entries
 from tests.servers import valkey_binary
 
@@ -24,8 +26,15 @@ ROOT = Path(__file__).parents[2]
 class DurableServer:
     """A Valkey on a port of its own, whose append-only file is synced with every write."""
 
+    fsync = "always"
+
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder / "server"
+        self.folder.mkdir()
+        self.environment: dict[str, str] = {}
+        """What is added to its environment."""
+        self.clock: Clock = SYSTEM_CLOCK
+        """What its clients go by."""
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
@@ -34,10 +43,11 @@ class DurableServer:
         """Start it, with whatever its file holds; returns when it answers."""
         self._process = subprocess.Popen(
             [
-                valkey_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder),
-                "--save", "", "--appendonly", "yes", "--appendfsync", "always",
+                valkey_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+                "--save", "", "--appendonly", "yes", "--appendfsync", self.fsync,
             ],
             stdout=subprocess.DEVNULL,
+            env=os.environ | self.environment,
         )  # fmt: skip
         client = redis.Redis.from_url(self.url)  # pyright: ignore[reportUnknownMemberType]
         deadline = time.monotonic() + 20
@@ -59,6 +69,16 @@ class DurableServer:
             self._process.wait()
             self._process = None
 
+    def end(self) -> None:
+        """The run is over."""
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> None:
         """SIGSTOP."""
         assert self._process is not None
@@ -69,10 +89,20 @@ class DurableServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def facts(self) -> dict[str, Any]:
+        """What it tells of itself: all of INFO."""
+        with redis.Redis.from_url(self.url) as client:  # pyright: ignore[reportUnknownMemberType]
+            return cast("dict[str, Any]", client.info("everything"))  # pyright: ignore[reportUnknownMemberType]
+
     def connections(self) -> int:
         """How many clients it has."""
+        return int(self.facts()["connected_clients"])
+
+    def configure(self, **settings: str | int) -> None:
+        """CONFIG SET, with underscores for hyphens."""
         with redis.Redis.from_url(self.url) as client:  # pyright: ignore[reportUnknownMemberType]
-            return int(client.info("clients")["connected_clients"])  # pyright: ignore[reportUnknownMemberType]
+            for name, value in settings.items():
+                client.config_set(name.replace("_", "-"), value)  # pyright: ignore[reportUnknownMemberType]
 
 
 class WorkerProcesses:
@@ -85,11 +115,14 @@ class WorkerProcesses:
         self.processes: list[subprocess.Popen[bytes]] = []
         self._supervisor: threading.Thread | None = None
         self._ending = threading.Event()
+        self.words = path.with_name("workers.log")
+        """What they say: without logging set up, warnings and worse, one a line."""
 
     def add(self) -> None:
         """One more."""
         command = [sys.executable, "-m", "tests.faults.worker_process", *self._words]
-        self.processes.append(subprocess.Popen(command, cwd=ROOT))
+        with self.words.open("ab") as words:
+            self.processes.append(subprocess.Popen(command, cwd=ROOT, stderr=words))
 
     async def all_ready(self) -> None:
         """Return when each of them has said that it claims jobs."""
@@ -136,6 +169,10 @@ class WorkerProcesses:
         self.add()
         return code, took
 
+    def said(self, what: str = "") -> int:
+        """How many lines of theirs hold ``what``."""
+        return sum(what in line for line in self.words.read_text(encoding="utf-8").splitlines())
+
     def supervise(self) -> None:
         """From now on, start another for each that dies by itself."""
         self._supervisor = threading.Thread(target=self._replace, daemon=True)
@@ -165,70 +202,6 @@ class WorkerProcesses:
                 codes.append(process.wait())
         self.processes.clear()
         return codes
-
-
-class Proxy:
-    """A TCP proxy that can reset its connections, or let a request through and cut instead of passing the reply on."""
-
-    def __init__(self, port: int, chance: random.Random) -> None:
-        self._port, self._chance = port, chance
-        self.share = 0.0
-        """Of the replies, the part that is dropped."""
-        self.dropped = 0
-        self._more = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    async def __aenter__(self) -> Proxy:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def until(self, count: int) -> None:
-        """Return when so many replies have been dropped."""
-        while self.dropped < count:
-            await self._more.wait()
-            self._more.clear()
-
-    def reset(self) -> None:
-        """Cut every connection, on both sides, without a farewell."""
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        ways = [
-            asyncio.create_task(self._pass(reader, upstream_writer, drop=False)),
-            asyncio.create_task(self._pass(upstream_reader, writer, drop=True)),
-        ]
-        self._tasks.update(ways)
-        self._writers.update((writer, upstream_writer))
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
-        self._tasks.difference_update(ways)
-        self._writers.difference_update((writer, upstream_writer))
-        for side in (writer, upstream_writer):
-            side.close()
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, drop: bool) -> None:
-        try:
-            while data := await reader.read(65536):
-                if drop and self._chance.random() < self.share:
-                    self.dropped += 1
-                    self._more.set()
-                    return
-                writer.write(data)
-                await writer.drain()
-        except ConnectionError:
-            return
 
 
 def free_port() -> int:

@@ -7,16 +7,18 @@ import random
 import tempfile
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobqueue import BackendUnavailable, Job, JobState, Queue, connect
+from jobqueue import BackendFull, BackendUnavailable, Job, JobState, Queue, connect
 from tests.faults.judge import Judgement, judge
 from tests.faults.ledger import Ledger, entries
-from tests.faults.parts import DurableServer, Proxy, WorkerProcesses
+from tests.faults.parts import WorkerProcesses
+from tests.faults.proxy import Proxy
 from tests.faults.scene import Plan, Scene
 from tests.faults.strikes import FAULTS, Fault
+from tests.faults.whole import torn
 from tests.faults.worker_process import QUEUE
 
 _BATCH = 50
@@ -33,6 +35,7 @@ class Report:
     judgement: Judgement
     exit_codes: tuple[int, ...]
     complaints: tuple[str, ...]
+    figures: dict[str, float] = field(default_factory=dict[str, float])
 
     @property
     def sound(self) -> bool:
@@ -46,9 +49,9 @@ async def run(name: str, plan: Plan) -> Report:
     fault = FAULTS[name]
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jq-fault-")))
-        server = DurableServer(folder)
+        server = fault.server(folder)
         await asyncio.to_thread(server.start)
-        stack.callback(server.kill)
+        stack.callback(server.end)
         proxy = await stack.enter_async_context(Proxy(server.port, chance)) if fault.proxied else None
         path = folder / "ledger"
         ledger = Ledger(path)
@@ -61,11 +64,12 @@ async def run(name: str, plan: Plan) -> Report:
         await workers.all_ready()
         scene = Scene(plan, chance, ledger, server, workers, proxy, set())
         struck = await _under(fault, scene)
-        async with connect(server.url, fallback="never") as backend:
+        async with connect(server.url, fallback="never", clock=server.clock) as backend:
             queue = Queue(QUEUE, backend=backend)
             await _drained(queue)
             codes = await asyncio.to_thread(workers.end)
             completed = [job.id for job in await _all(queue, JobState.COMPLETED)]
+            scene.complaints += await asyncio.to_thread(torn, server.url, QUEUE)
             failed = await _all(queue, JobState.FAILED)
             buried = [job.id for job in failed if job.error is not None and job.error.type == "WorkerLost"]
             found = entries(path)
@@ -73,19 +77,22 @@ async def run(name: str, plan: Plan) -> Report:
                 await fault.inspect(scene, queue, found)
             if fault.innocent and (wronged := set(buried) - fault.guilty(scene)):
                 scene.complaints.append(f"buried, though they did nothing: {sorted(wronged)}")
-    judgement = judge(found, completed, scene.attempted, buried=buried, outages=fault.outages)
-    return Report(name, plan, struck, judgement, tuple(codes), tuple(scene.complaints))
+    judgement = judge(found, completed, scene.attempted, buried=buried, mortal=scene.mortal, outages=fault.outages)
+    return Report(name, plan, struck, judgement, tuple(codes), tuple(scene.complaints), scene.figures)
 
 
 async def _under(fault: Fault, scene: Scene) -> int:
     """Enqueue for as long as the fault strikes, and all of the plan's jobs at least; returns how often it struck."""
     ids = [f"job-{number}" for number in range(scene.plan.jobs)]
-    async with connect(scene.url, fallback="never") as backend:
+    async with connect(scene.url, fallback="never", clock=scene.server.clock) as backend:
         queue = Queue(QUEUE, backend=backend)
         # Only now: opening a backend does not try again, by design, so that a fallback is quick.
         striking = asyncio.create_task(fault.strike(scene))
         while not striking.done() or ids:
             batch, ids = ids[:_BATCH], ids[_BATCH:]
+            if not batch and not fault.loaded:
+                await asyncio.wait({striking})
+                break
             if not batch:
                 # The queue has run dry before the last strike: go on until it is over.
                 batch = [f"more-{scene.chance.getrandbits(60):x}" for _ in range(_BATCH)]
@@ -100,7 +107,7 @@ async def _acknowledged(queue: Queue, job_id: str, ledger: Ledger) -> None:
     while True:
         try:
             await queue.enqueue("work", 0, job_id=job_id)
-        except BackendUnavailable:
+        except (BackendUnavailable, BackendFull):
             await asyncio.sleep(0.1)
         else:
             ledger.write("acknowledged", job_id)

@@ -6,7 +6,8 @@ import random
 from dataclasses import dataclass, field
 
 from tests.faults.ledger import Ledger
-from tests.faults.parts import DurableServer, Proxy, WorkerProcesses
+from tests.faults.parts import DurableServer, WorkerProcesses
+from tests.faults.proxy import Proxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class Scene:
     """Ids that somebody tried to enqueue."""
     complaints: list[str] = field(default_factory=list[str])
     """What a fault saw that should not have been."""
+    figures: dict[str, float] = field(default_factory=dict[str, float])
+    """What a fault measured, by what it is."""
+    mortal: set[str] = field(default_factory=set[str])
+    """Ids whose acknowledgement the server was not to be trusted with: they may be gone, and are counted."""
 
     @property
     def url(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from jobqueue import Queue, connect
 from tests.faults.ledger import Entry
+from tests.faults.parts import DurableServer
 from tests.faults.scene import Scene
 from tests.faults.storm import storm
 from tests.faults.worker_process import GRACE, POISONS, QUEUE
@@ -128,6 +129,9 @@ class Fault:
     proxied: bool = False
     outages: bool = False
     inspect: Inspection | None = None
+    loaded: bool = True
+    """Whether jobs are enqueued for as long as it strikes, and not only as many as are planned."""
+    server: type[DurableServer] = DurableServer
     innocent: bool = True
     """Whether no job may be buried but those that kill workers themselves."""
 
