@@ -24,8 +24,10 @@ LONG = {
     "F6": Plan(jobs=20_000, times=1000, seed=0),
     "F7": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.3, every=0.5),
     "F8": Plan(jobs=20_000, times=150, seed=0, every=2),
+    "F9": Plan(jobs=20_000, times=20, seed=0, every=2),
     "F10": Plan(jobs=20_000, times=50, seed=0, longest=0.5, every=0.5),
     "F12": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.1, every=1),
+    "F16": Plan(jobs=20_000, times=1200, seed=0),
     "F21": Plan(jobs=1_000, times=100_000, seed=0),
 }
 

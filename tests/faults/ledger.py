@@ -29,6 +29,7 @@ class Ledger:
     """Writes lines; one for each process."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def write(self, deed: Deed, job: str = "-", process: int | None = None) -> None:

@@ -97,20 +97,21 @@ async def _under(fault: Fault, scene: Scene) -> int:
                 # The queue has run dry before the last strike: go on until it is over.
                 batch = [f"more-{scene.chance.getrandbits(60):x}" for _ in range(_BATCH)]
             scene.attempted.update(batch)
-            await asyncio.gather(*(_acknowledged(queue, job_id, scene.ledger) for job_id in batch))
+            await asyncio.gather(*(_acknowledged(queue, job_id, scene) for job_id in batch))
             await _room(queue, striking)
         return await striking
 
 
-async def _acknowledged(queue: Queue, job_id: str, ledger: Ledger) -> None:
+async def _acknowledged(queue: Queue, job_id: str, scene: Scene) -> None:
     """Enqueue until it is acknowledged, as a caller would: again, under the same id."""
     while True:
         try:
             await queue.enqueue("work", 0, job_id=job_id)
         except (BackendUnavailable, BackendFull):
+            scene.count("enqueues refused")
             await asyncio.sleep(0.1)
         else:
-            ledger.write("acknowledged", job_id)
+            scene.ledger.write("acknowledged", job_id)
             return
 
 

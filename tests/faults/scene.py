@@ -45,6 +45,10 @@ class Scene:
     mortal: set[str] = field(default_factory=set[str])
     """Ids whose acknowledgement the server was not to be trusted with: they may be gone, and are counted."""
 
+    def count(self, what: str, by: float = 1) -> None:
+        """Add to a figure."""
+        self.figures[what] = self.figures.get(what, 0) + by
+
     @property
     def url(self) -> str:
         """Where producers and workers find the server."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobqueue import Queue, connect
+from tests.faults.flushes import flushed_scripts, nobody_noticed
 from tests.faults.ledger import Entry
 from tests.faults.parts import DurableServer
+from tests.faults.power import RelaxedServer, failed_power
 from tests.faults.scene import Scene
 from tests.faults.storm import storm
 from tests.faults.worker_process import GRACE, POISONS, QUEUE
@@ -153,8 +155,10 @@ FAULTS: dict[str, Fault] = {
     "F6": Fault(dropped_replies, proxied=True, outages=True),
     "F7": Fault(stopped_workers),
     "F8": Fault(reset_connections, proxied=True, outages=True),
+    "F9": Fault(failed_power, outages=True, server=RelaxedServer),
     "F10": Fault(rolling_stops),
     "F12": Fault(poison, inspect=all_poison_is_buried),
+    "F16": Fault(flushed_scripts, outages=True, inspect=nobody_noticed),
     "F21": Fault(cancelled_callers),
 }
 

@@ -21,8 +21,10 @@ QUICK = {
     "F6": Plan(jobs=1000, times=25, seed=0, lease=5),
     "F7": Plan(jobs=600, times=2, seed=0, lease=1, longest=0.2),
     "F8": Plan(jobs=1000, times=10, seed=0, lease=5, every=0.2),
+    "F9": Plan(jobs=1000, times=3, seed=0, lease=2, every=0.6),
     "F10": Plan(jobs=1000, times=4, seed=0, lease=5, longest=0.2, every=0.3),
     "F12": Plan(jobs=600, times=3, seed=0, lease=1, longest=0.05, every=0.5),
+    "F16": Plan(jobs=1000, times=40, seed=0, lease=5),
     "F21": Plan(jobs=200, times=3000, seed=0, lease=5),
 }
 
