@@ -28,7 +28,9 @@ LONG = {
     "F10": Plan(jobs=20_000, times=50, seed=0, longest=0.5, every=0.5),
     "F12": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.1, every=1),
     "F16": Plan(jobs=20_000, times=1200, seed=0),
+    "F17": Plan(jobs=5_000, times=30, seed=0, longest=0.2),
     "F21": Plan(jobs=1_000, times=100_000, seed=0),
+    "F30": Plan(jobs=5_000, times=10, seed=0, every=10),
 }
 
 

@@ -27,6 +27,7 @@ class DurableServer:
     """A Valkey on a port of its own, whose append-only file is synced with every write."""
 
     fsync = "always"
+    restore_signals = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "server"
@@ -48,6 +49,7 @@ class DurableServer:
             ],
             stdout=subprocess.DEVNULL,
             env=os.environ | self.environment,
+            restore_signals=self.restore_signals,
         )  # fmt: skip
         client = redis.Redis.from_url(self.url)  # pyright: ignore[reportUnknownMemberType]
         deadline = time.monotonic() + 20

@@ -73,6 +73,8 @@ async def run(name: str, plan: Plan) -> Report:
             failed = await _all(queue, JobState.FAILED)
             buried = [job.id for job in failed if job.error is not None and job.error.type == "WorkerLost"]
             found = entries(path)
+            ended = {entry.job for entry in found if entry.deed == "ended"}
+            completed += [job_id for job_id in scene.fleeting & ended if await queue.get(job_id) is None]
             if fault.inspect is not None:
                 await fault.inspect(scene, queue, found)
             if fault.innocent and (wronged := set(buried) - fault.guilty(scene)):

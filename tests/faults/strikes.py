@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobqueue import Queue, connect
+from tests.faults.disk import CrampedServer, full_disk
 from tests.faults.flushes import flushed_scripts, nobody_noticed
 from tests.faults.ledger import Entry
+from tests.faults.memory import full_server, producers_were_refused
 from tests.faults.parts import DurableServer
 from tests.faults.power import RelaxedServer, failed_power
 from tests.faults.scene import Scene
@@ -159,7 +161,9 @@ FAULTS: dict[str, Fault] = {
     "F10": Fault(rolling_stops),
     "F12": Fault(poison, inspect=all_poison_is_buried),
     "F16": Fault(flushed_scripts, outages=True, inspect=nobody_noticed),
+    "F17": Fault(full_server, inspect=producers_were_refused, loaded=False),
     "F21": Fault(cancelled_callers),
+    "F30": Fault(full_disk, outages=True, server=CrampedServer),
 }
 
 

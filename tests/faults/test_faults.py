@@ -25,7 +25,9 @@ QUICK = {
     "F10": Plan(jobs=1000, times=4, seed=0, lease=5, longest=0.2, every=0.3),
     "F12": Plan(jobs=600, times=3, seed=0, lease=1, longest=0.05, every=0.5),
     "F16": Plan(jobs=1000, times=40, seed=0, lease=5),
+    "F17": Plan(jobs=200, times=1, seed=0, lease=1, longest=0.2),
     "F21": Plan(jobs=200, times=3000, seed=0, lease=5),
+    "F30": Plan(jobs=500, times=1, seed=0, lease=2, every=1),
 }
 
 
