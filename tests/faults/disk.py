@@ -7,7 +7,6 @@ server's files, which the kernel refuses to exceed in the same way.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import resource
@@ -27,17 +26,13 @@ _PATIENCE = 30.0
 class CrampedServer(RelaxedServer):
     """Its disk can be filled, and emptied again."""
 
-    # Python ignores the signal that comes with a file that has grown too large, and so does the server if it inherits that.
+    # Python ignores the signal that comes with a file that has grown too large, and so does who inherits that.
     restore_signals = False
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._ballast = self.folder / "ballast"
-        mounting = ["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(self.folder)]
-        with contextlib.suppress(OSError):
-            self.mounted = os.geteuid() == 0 and subprocess.run(mounting, check=False, capture_output=True).returncode == 0
-            return
-        self.mounted = False
+        self.mounted = os.geteuid() == 0 and _mounted(self.folder)
 
     def fill_disk(self) -> None:
         """From now on not one byte more."""
@@ -65,8 +60,17 @@ class CrampedServer(RelaxedServer):
             subprocess.run(["umount", "--lazy", str(self.folder)], check=False)
 
 
+def _mounted(folder: Path) -> bool:
+    """Make ``folder`` a small disk of its own, if this machine allows that."""
+    try:
+        words = ["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(folder)]
+        return subprocess.run(words, check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
 async def full_disk(scene: Scene) -> int:
-    """F30: the disk is full for a while: callers are told so, workers wait; then there is space again, and all goes on."""
+    """F30: the disk is full for a while: callers are told so, workers wait; with space again all goes on."""
     server = scene.server
     assert isinstance(server, CrampedServer)
     loop = asyncio.get_running_loop()
@@ -84,13 +88,20 @@ async def full_disk(scene: Scene) -> int:
             began = loop.time()
             if not await _until(queue, scene, f"space-{round_}", refused=False):
                 scene.complaints.append("there is space again, and jobs are refused")
-            while (await queue.counts()).completed <= completed and loop.time() < began + _PATIENCE:
-                await asyncio.sleep(0.02)
+            await _more_than(completed, queue)
             took = loop.time() - began
             if took >= _PATIENCE:
                 scene.complaints.append("there is space again, and no worker does anything")
-            scene.figures["longest recovery, s"] = max(took, scene.figures.get("longest recovery, s", 0))
+            scene.most("longest recovery, s", took)
     return scene.plan.times
+
+
+async def _more_than(completed: int, queue: Queue) -> None:
+    """Return when more jobs are completed than that, or when it takes too long."""
+    for _ in range(round(_PATIENCE / 0.02)):
+        if (await queue.counts()).completed > completed:
+            return
+        await asyncio.sleep(0.02)
 
 
 async def _until(queue: Queue, scene: Scene, name: str, *, refused: bool) -> bool:

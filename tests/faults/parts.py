@@ -34,6 +34,8 @@ class DurableServer:
         self.folder.mkdir()
         self.environment: dict[str, str] = {}
         """What is added to its environment."""
+        self.worker_environment: dict[str, str] = {}
+        """What is added to that of its workers."""
         self.clock: Clock = SYSTEM_CLOCK
         """What its clients go by."""
         self.port = free_port()
@@ -110,8 +112,11 @@ class DurableServer:
 class WorkerProcesses:
     """Workers, each in a process of its own, and what is done to them."""
 
-    def __init__(self, url: str, ledger: Ledger, path: Path, *, lease: float, longest: float) -> None:
+    def __init__(
+        self, url: str, ledger: Ledger, path: Path, *, lease: float, longest: float, environment: dict[str, str]
+    ) -> None:
         self._words: Sequence[str] = (url, str(path), str(lease), str(longest))
+        self._environment = os.environ | environment
         self._ledger = ledger
         self._path = path
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -124,7 +129,7 @@ class WorkerProcesses:
         """One more."""
         command = [sys.executable, "-m", "tests.faults.worker_process", *self._words]
         with self.words.open("ab") as words:
-            self.processes.append(subprocess.Popen(command, cwd=ROOT, stderr=words))
+            self.processes.append(subprocess.Popen(command, cwd=ROOT, stderr=words, env=self._environment))
 
     async def all_ready(self) -> None:
         """Return when each of them has said that it claims jobs."""

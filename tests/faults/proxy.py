@@ -1,8 +1,8 @@
 """A TCP proxy between clients and their server, which can do to a connection whatever networks do.
 
-It holds data back (``delay``), lets little of it through at a time (``rate``), cuts it into pieces (``slices``), swallows
-all of one direction while the connection stays open (``swallow``), drops a reply after its request went through
-(``share``), and resets connections.
+It holds data back (``delay``), lets little of it through at a time (``rate``), cuts it into pieces (``slices``),
+swallows all of one direction while the connection stays open (``swallow``), drops a reply after its request went
+through (``share``), and resets connections.
 """
 
 from __future__ import annotations

@@ -57,7 +57,9 @@ async def run(name: str, plan: Plan) -> Report:
         ledger = Ledger(path)
         stack.callback(ledger.close)
         url = proxy.url if proxy else server.url
-        workers = WorkerProcesses(url, ledger, path, lease=plan.lease, longest=plan.longest)
+        workers = WorkerProcesses(
+            url, ledger, path, lease=plan.lease, longest=plan.longest, environment=server.worker_environment
+        )
         stack.callback(workers.end)
         for _ in range(plan.workers):
             workers.add()
@@ -100,7 +102,8 @@ async def _under(fault: Fault, scene: Scene) -> int:
                 batch = [f"more-{scene.chance.getrandbits(60):x}" for _ in range(_BATCH)]
             scene.attempted.update(batch)
             await asyncio.gather(*(_acknowledged(queue, job_id, scene) for job_id in batch))
-            await _room(queue, striking)
+            if fault.loaded:
+                await _room(queue, striking)
         return await striking
 
 

@@ -51,6 +51,10 @@ class Scene:
         """Add to a figure."""
         self.figures[what] = self.figures.get(what, 0) + by
 
+    def most(self, what: str, value: float) -> None:
+        """Keep the largest of a figure."""
+        self.figures[what] = round(max(value, self.figures.get(what, 0)), 3)
+
     @property
     def url(self) -> str:
         """Where producers and workers find the server."""

@@ -17,7 +17,8 @@ for _, state in ipairs({ 'waiting', 'active', 'delayed', 'completed', 'failed', 
   for _, id in ipairs(redis.call('ZRANGE', P .. state, 0, -1)) do
     if state_of[id] then torn[#torn + 1] = id .. ' is both ' .. state_of[id] .. ' and ' .. state end
     state_of[id] = state
-    if redis.call('EXISTS', P .. 'job:' .. id) == 0 then torn[#torn + 1] = id .. ' is ' .. state .. ' without a record' end
+    local recorded = redis.call('EXISTS', P .. 'job:' .. id) == 1
+    if not recorded then torn[#torn + 1] = id .. ' is ' .. state .. ' without a record' end
     local leased = redis.call('HEXISTS', P .. 'leases', id) == 1
     if leased ~= (state == 'active') then
       torn[#torn + 1] = id .. ' is ' .. state .. (leased and ' and leased' or ' without a lease')

@@ -13,6 +13,7 @@ from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.errors import BackendError
 from jobqueue.logs import JOB_FAILED, JOB_RECOVERED, emit
 from jobqueue.model.options import DEFAULT_KEEP
+from jobqueue.patience import LONGEST_PAUSE, Patience
 from jobqueue.worker.lane import Lane
 
 
@@ -35,8 +36,23 @@ class UpkeepRounds:
                 await self.round()
             except BackendError:
                 # The pumps say that the backend is away.
-                await asyncio.sleep(0.2)
+                await self._back()
+                continue
             await self._lane.clock.sleep(self._every)
+
+    async def _back(self) -> None:
+        """Return when the backend answers again and all workers have had the time to hand in what they finished while it
+        was away. Leases may have run out meanwhile: a job recovered too soon would run again, and its result be refused.
+        """
+        lane, patience = self._lane, Patience()
+        while True:
+            await asyncio.sleep(patience.pause(self._every))
+            try:
+                await lane.backend.extend(lane.queue.name, lane.worker_id, [], 1)
+            except BackendError:
+                continue
+            await asyncio.sleep(min(LONGEST_PAUSE, 3 * self._every))
+            return
 
     async def deliver(self) -> None:
         """Empty the outbox whenever a settlement has put something in, for ever."""
