@@ -33,6 +33,7 @@ LONG = {
     "F17": Plan(jobs=5_000, times=30, seed=0, longest=0.2),
     "F20": Plan(jobs=20_000, times=6, seed=0, every=10),
     "F21": Plan(jobs=1_000, times=100_000, seed=0),
+    "F25": Plan(jobs=50_000, times=60, seed=0, longest=0.01, workers=4, every=1),
     "F30": Plan(jobs=5_000, times=10, seed=0, every=10),
 }
 

@@ -10,7 +10,7 @@ from tests.faults.ledger import Entry, entries
 from tests.faults.scene import Scene
 from tests.faults.worker_process import QUEUE
 
-_LEASES = 4
+_LEASES = 3
 """For how many leases' time the server is down."""
 _PATIENT = 4
 """Kinds of connections that wait as long as they like: two pumps, the waker, the listener."""
@@ -23,7 +23,7 @@ _LINES = 2
 
 
 async def long_outage(scene: Scene) -> int:
-    """F5: the server is down for four leases: jobs end meanwhile, and workers ask for it seldom and say so once."""
+    """F5: the server is down for three leases: jobs end meanwhile, and workers ask for it seldom and say so once."""
     proxy = scene.proxy
     assert proxy is not None
     down = _LEASES * scene.plan.lease

@@ -113,11 +113,20 @@ class WorkerProcesses:
     """Workers, each in a process of its own, and what is done to them."""
 
     def __init__(
-        self, url: str, ledger: Ledger, path: Path, *, lease: float, longest: float, environment: dict[str, str]
+        self,
+        url: str,
+        ledger: Ledger,
+        path: Path,
+        *,
+        lease: float,
+        longest: float,
+        environment: dict[str, str],
+        crew: str,
     ) -> None:
         self._words: Sequence[str] = (url, str(path), str(lease), str(longest))
         self._environment = os.environ | environment
         self._ledger = ledger
+        self._crew = crew
         self._path = path
         self.processes: list[subprocess.Popen[bytes]] = []
         self._supervisor: threading.Thread | None = None
@@ -127,7 +136,7 @@ class WorkerProcesses:
 
     def add(self) -> None:
         """One more."""
-        command = [sys.executable, "-m", "tests.faults.worker_process", *self._words]
+        command = [sys.executable, "-m", self._crew, *self._words]
         with self.words.open("ab") as words:
             self.processes.append(subprocess.Popen(command, cwd=ROOT, stderr=words, env=self._environment))
 

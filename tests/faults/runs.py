@@ -58,7 +58,13 @@ async def run(name: str, plan: Plan) -> Report:
         stack.callback(ledger.close)
         url = proxy.url if proxy else server.url
         workers = WorkerProcesses(
-            url, ledger, path, lease=plan.lease, longest=plan.longest, environment=server.worker_environment
+            url,
+            ledger,
+            path,
+            lease=plan.lease,
+            longest=plan.longest,
+            environment=server.worker_environment,
+            crew=fault.crew,
         )
         stack.callback(workers.end)
         for _ in range(plan.workers):
@@ -92,18 +98,14 @@ async def _under(fault: Fault, scene: Scene) -> int:
         queue = Queue(QUEUE, backend=backend)
         # Only now: opening a backend does not try again, by design, so that a fallback is quick.
         striking = asyncio.create_task(fault.strike(scene))
-        while not striking.done() or ids:
+        while fault.loaded and (not striking.done() or ids):
             batch, ids = ids[:_BATCH], ids[_BATCH:]
-            if not batch and not fault.loaded:
-                await asyncio.wait({striking})
-                break
             if not batch:
                 # The queue has run dry before the last strike: go on until it is over.
                 batch = [f"more-{scene.chance.getrandbits(60):x}" for _ in range(_BATCH)]
             scene.attempted.update(batch)
             await asyncio.gather(*(_acknowledged(queue, job_id, scene) for job_id in batch))
-            if fault.loaded:
-                await _room(queue, striking)
+            await _room(queue, striking)
         return await striking
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from jobqueue import Queue, connect
 from tests.faults.disk import CrampedServer, full_disk
 from tests.faults.flushes import flushed_scripts, nobody_noticed
+from tests.faults.herd import thundering_herd
 from tests.faults.ledger import Entry
 from tests.faults.memory import full_server, producers_were_refused
 from tests.faults.network import bad_networks, no_lease_was_lost_to_slowness
@@ -137,7 +138,9 @@ class Fault:
     outages: bool = False
     inspect: Inspection | None = None
     loaded: bool = True
-    """Whether jobs are enqueued for as long as it strikes, and not only as many as are planned."""
+    """Whether jobs are enqueued for as long as it strikes; one that is not loaded brings its own."""
+    crew: str = "tests.faults.worker_process"
+    """The module that a worker process runs."""
     server: type[DurableServer] = DurableServer
     innocent: bool = True
     """Whether no job may be buried but those that kill workers themselves."""
@@ -169,6 +172,7 @@ FAULTS: dict[str, Fault] = {
     "F17": Fault(full_server, inspect=producers_were_refused, loaded=False),
     "F20": Fault(bad_networks, proxied=True, outages=True, inspect=no_lease_was_lost_to_slowness),
     "F21": Fault(cancelled_callers),
+    "F25": Fault(thundering_herd, crew="tests.faults.herd_process", loaded=False),
     "F30": Fault(full_disk, outages=True, server=CrampedServer),
 }
 

@@ -18,7 +18,7 @@ QUICK = {
     "F2": Plan(jobs=1000, times=4, seed=0, lease=1, longest=0.2, every=1),
     "F3": Plan(jobs=1000, times=3, seed=0, lease=5, every=0.6),
     "F4": Plan(jobs=600, times=2, seed=0, lease=1, every=0.3),
-    "F5": Plan(jobs=100, times=1, seed=0, lease=2, longest=2, every=0.5),
+    "F5": Plan(jobs=60, times=1, seed=0, lease=2, longest=2, every=0.5),
     "F6": Plan(jobs=1000, times=25, seed=0, lease=5),
     "F7": Plan(jobs=600, times=2, seed=0, lease=1, longest=0.2),
     "F8": Plan(jobs=1000, times=10, seed=0, lease=5, every=0.2),
@@ -30,6 +30,7 @@ QUICK = {
     "F17": Plan(jobs=200, times=1, seed=0, lease=1, longest=0.2),
     "F20": Plan(jobs=300, times=1, seed=0, every=0.5),
     "F21": Plan(jobs=200, times=3000, seed=0, lease=5),
+    "F25": Plan(jobs=1000, times=8, seed=0, longest=0.01, workers=2, every=0.2),
     "F30": Plan(jobs=500, times=1, seed=0, lease=2, every=1),
 }
 

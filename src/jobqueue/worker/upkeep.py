@@ -16,6 +16,9 @@ from jobqueue.model.options import DEFAULT_KEEP
 from jobqueue.patience import LONGEST_PAUSE, Patience
 from jobqueue.worker.lane import Lane
 
+ORPHANS = 200
+"""Jobs of each kind at a time: some 4 ms, for which the server does nothing else, if a dead worker held so many."""
+
 
 class UpkeepRounds:
     """Runs every third of a lease, so that a dead worker's jobs run elsewhere after a lease and a third at the
@@ -41,8 +44,9 @@ class UpkeepRounds:
             await self._lane.clock.sleep(self._every)
 
     async def _back(self) -> None:
-        """Return when the backend answers again and all workers have had the time to hand in what they finished while it
-        was away. Leases may have run out meanwhile: a job recovered too soon would run again, and its result be refused.
+        """Return when the backend answers again and everyone has had the time to hand in what was finished meanwhile.
+
+        Leases may have run out while it was away: a job recovered too soon would run again, and its result be refused.
         """
         lane, patience = self._lane, Patience()
         while True:
@@ -76,6 +80,7 @@ class UpkeepRounds:
         keep = lane.queue.default_options.keep or DEFAULT_KEEP
         request = Upkeep(
             max_stalls=self._max_stalls,
+            limit=ORPHANS,
             keep=keep.for_failed(),
             dead_letter=lane.queue.dead_letter,
             # A sign of life every other round is enough: the lane is taken for gone after four without one.
