@@ -22,7 +22,7 @@ async def flushed_scripts(scene: Scene) -> int:
         users = [asyncio.create_task(_use(Queue(QUEUE, backend=backend), scene, number)) for number in range(_USERS)]
         async with redis.asyncio.Redis.from_url(scene.url) as admin:  # pyright: ignore[reportUnknownMemberType]
             for _ in range(scene.plan.times):
-                await admin.script_flush()  # pyright: ignore[reportUnknownMemberType]
+                await admin.script_flush()
                 await asyncio.sleep(_EVERY)
         await asyncio.to_thread(scene.server.kill)
         await asyncio.to_thread(scene.server.start)

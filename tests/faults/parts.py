@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import redis
 
@@ -96,7 +96,7 @@ class DurableServer:
     def facts(self) -> dict[str, Any]:
         """What it tells of itself: all of INFO."""
         with redis.Redis.from_url(self.url) as client:  # pyright: ignore[reportUnknownMemberType]
-            return cast("dict[str, Any]", client.info("everything"))  # pyright: ignore[reportUnknownMemberType]
+            return client.info("everything")  # pyright: ignore[reportUnknownMemberType]
 
     def connections(self) -> int:
         """How many clients it has."""

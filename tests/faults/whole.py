@@ -44,4 +44,4 @@ return torn
 def torn(url: str, queue: str, namespace: str = "jobqueue") -> list[str]:
     """What is not whole, in words; empty where all is well. O(jobs): for tests."""
     with redis.Redis.from_url(url, decode_responses=True) as client:  # pyright: ignore[reportUnknownMemberType]
-        return cast("list[str]", client.eval(_LOOK, 1, prefix(namespace, queue)))  # pyright: ignore[reportUnknownMemberType]
+        return cast("list[str]", client.eval(_LOOK, 1, prefix(namespace, queue)))

@@ -16,8 +16,8 @@ from jobqueue.model.options import DEFAULT_KEEP
 from jobqueue.patience import LONGEST_PAUSE, Patience
 from jobqueue.worker.lane import Lane
 
-ORPHANS = 200
-"""Jobs of each kind at a time: some 4 ms, for which the server does nothing else, if a dead worker held so many."""
+ORPHANS = 100
+"""Jobs of each kind at a time: some 3 ms, for which the server does nothing else, if a dead worker held so many."""
 
 
 class UpkeepRounds:
