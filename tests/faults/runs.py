@@ -75,6 +75,8 @@ async def run(name: str, plan: Plan) -> Report:
         async with connect(server.url, fallback="never", clock=server.clock) as backend:
             queue = Queue(QUEUE, backend=backend)
             await _drained(queue)
+            # One that has only just been started has no handler for the signal yet.
+            await workers.all_ready()
             codes = await asyncio.to_thread(workers.end)
             completed = [job.id for job in await _all(queue, JobState.COMPLETED)]
             scene.complaints += await asyncio.to_thread(torn, server.url, QUEUE)
