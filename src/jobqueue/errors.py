@@ -13,7 +13,7 @@
     ├── RegistrationError             a processor or job type declared twice or at odds
     ├── BackendError                  the storage below
     │   ├── BackendUnavailable        not reachable within the deadline
-    │   ├── BackendFull               no memory left; nothing was written
+    │   ├── BackendFull               memory or disk is full; nothing was written
     │   ├── AccessDenied              wrong password, or a command or key not permitted
     │   ├── WrongServer (Configura…)  not the server that the URL describes: its certificate, its service
     │   └── BackendClosed             used after close()
@@ -103,7 +103,7 @@ class BackendUnavailable(BackendError):
 
 
 class BackendFull(BackendError):
-    """The backend has no memory left; nothing was written."""
+    """The backend takes no more data: its memory or its disk is full. Nothing was written."""
 
 
 class AccessDenied(BackendError):

@@ -13,9 +13,9 @@ from jobqueue.backends.protocol import Backend
 from jobqueue.errors import BackendUnavailable, JobNotFound
 from jobqueue.model.events import FINISHING, Event, EventType
 from jobqueue.model.record import JobRecord
+from jobqueue.patience import Patience
 
 _READ_SECONDS = 30.0
-_AFTER_FAULT = 0.2
 _LINGER_SECONDS = 5.0
 
 Finish = JobRecord | Event
@@ -85,6 +85,7 @@ class FinishReader:
 
     async def _read(self, ready: asyncio.Future[None]) -> None:
         cursor: str | None = None
+        patience = Patience()
         while True:
             try:
                 page = await self._backend.events(self._queue, cursor, _READ_SECONDS)
@@ -92,7 +93,7 @@ class FinishReader:
                 if not self._waiters:
                     return
                 # The waiters' own timeouts end their wait; until then the server may come back.
-                await asyncio.sleep(_AFTER_FAULT)
+                await asyncio.sleep(patience.pause())
                 continue
             except Exception as error:  # noqa: BLE001  (whatever it is, those who wait must hear of it)
                 if not ready.done():
@@ -103,6 +104,7 @@ class FinishReader:
                         if not future.done():
                             future.set_exception(error)
                 return
+            patience.rewarded()
             cursor = page.cursor
             if not ready.done():
                 ready.set_result(None)

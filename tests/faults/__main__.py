@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import secrets
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-from tests.faults.judge import Judgement
 from tests.faults.runs import Report, run
 from tests.faults.scene import Plan
 from tests.faults.strikes import FAULTS
+from tests.faults.summary import recovery, write
 from tests.simulation.__main__ import broken
 
 LONG = {
     "F2": Plan(jobs=20_000, times=200, seed=0, longest=0.1, every=0.5),
     "F3": Plan(jobs=20_000, times=20, seed=0, every=1.5),
     "F4": Plan(jobs=10_000, times=10, seed=0, lease=5, every=2),
+    "F5": Plan(jobs=1_000, times=3, seed=0, longest=5, every=10),
     "F6": Plan(jobs=20_000, times=1000, seed=0),
     "F7": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.3, every=0.5),
     "F8": Plan(jobs=20_000, times=150, seed=0, every=2),
+    "F9": Plan(jobs=20_000, times=20, seed=0, every=2),
     "F10": Plan(jobs=20_000, times=50, seed=0, longest=0.5, every=0.5),
     "F12": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.1, every=1),
+    "F15": Plan(jobs=5_000, times=4, seed=0, longest=0.2, every=20),
+    "F16": Plan(jobs=20_000, times=1200, seed=0),
+    "F17": Plan(jobs=5_000, times=30, seed=0, longest=0.2),
     "F19": Plan(jobs=20_000, times=6, seed=0, lease=5, every=4),
+    "F20": Plan(jobs=20_000, times=6, seed=0, every=10),
     "F21": Plan(jobs=1_000, times=100_000, seed=0),
+    "F25": Plan(jobs=50_000, times=60, seed=0, longest=0.01, workers=4, every=1),
+    "F30": Plan(jobs=5_000, times=10, seed=0, every=10),
     "F31": Plan(jobs=20_000, times=10, seed=0, every=1),
     "F32": Plan(jobs=20_000, times=6, seed=0, every=3),
 }
@@ -43,7 +49,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("faults", nargs="*", help=f"of {', '.join(NAMES)}; all if none is named")
     parser.add_argument("--scale", type=float, default=1.0, help="times the jobs and the strikes (1)")
     parser.add_argument("--seed", type=int, help="repeat a run's choices; a new seed is drawn and printed without it")
-    parser.add_argument("--report", type=Path, default=Path("faults.json"), help="where the JSON goes (faults.json)")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        default=Path("faults.json"),
+        help="where the JSON goes, and a page of it beside (faults.json)",
+    )
     given = parser.parse_args()
     unknown = sorted(set(given.faults) - set(NAMES))
     if unknown:
@@ -56,22 +67,14 @@ def line(report: Report) -> str:
     found = report.judgement
     verdict = "sound" if report.sound else "NOT SOUND"
     complaints = "".join(f"\n  {complaint}" for complaint in report.complaints[:20])
+    figures = "".join(f"; {what} {value:g}" for what, value in report.figures.items())
+    gone = f"; {len(found.gone)} gone with their server" if found.gone else ""
     return (
         f"{report.fault} seed {report.plan.seed}: {verdict}; "
-        f"{found.acknowledged} acknowledged, {len(found.lost)} lost, {len(found.gone)} gone with their server, "
+        f"{found.acknowledged} acknowledged, {len(found.lost)} lost, "
         f"{len(found.buried)} buried, "
         f"{len(found.unexpected)} unexpected, {found.repeated} repeated, {len(found.unexplained)} without a reason; "
-        f"struck {report.struck} times; {_recovery(found)}{complaints}"
-    )
-
-
-def _recovery(found: Judgement) -> str:
-    if not found.recovery:
-        return "no job was cut short"
-    times: Sequence[float] = found.recovery
-    p50, p99 = (times[min(len(times) - 1, int(share * len(times)))] for share in (0.5, 0.99))
-    return (
-        f"{len(times)} cut short, started again after {p50:.1f} s (p50), {p99:.1f} s (p99), {times[-1]:.1f} s at most"
+        f"struck {report.struck} times; cut short and started again after {recovery(found)}{gone}{figures}{complaints}"
     )
 
 
@@ -89,7 +92,9 @@ def main() -> None:
         jobs, times = max(1, round(plan.jobs * given.scale)), max(1, round(plan.times * given.scale))
         reports.append(asyncio.run(run(fault, replace(plan, jobs=jobs, times=times, seed=seed))))
         print(line(reports[-1]), flush=True)
-    given.report.write_text(json.dumps([asdict(report) for report in reports], indent=2) + "\n", encoding="utf-8")
+    if reports:
+        page = write(given.report, reports, " ".join(("make faults", *sys.argv[1:])))
+        print(f"The report is in {given.report}, a page of it in {page}.", file=sys.stderr)
     if broken_histories:
         raise SystemExit(f"look at one with: python -m tests.simulation --seed {broken_histories[0]}")
     if not all(report.sound for report in reports):

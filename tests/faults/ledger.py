@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-Deed = Literal["ready", "acknowledged", "started", "ended", "disturbed"]
+Deed = Literal["ready", "acknowledged", "started", "ended", "disturbed", "hole", "woken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Ledger:
     """Writes lines; one for each process."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def write(self, deed: Deed, job: str = "-", process: int | None = None) -> None:

@@ -27,12 +27,15 @@ class DurableServer:
     """A Valkey on a port of its own, whose append-only file is synced with every write."""
 
     fsync = "always"
+    restore_signals = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "server"
         self.folder.mkdir()
         self.environment: dict[str, str] = {}
         """What is added to its environment."""
+        self.worker_environment: dict[str, str] = {}
+        """What is added to that of its workers."""
         self.clock: Clock = SYSTEM_CLOCK
         """What its clients go by."""
         self.port = free_port()
@@ -53,6 +56,7 @@ class DurableServer:
             ],
             stdout=subprocess.DEVNULL,
             env=os.environ | self.environment,
+            restore_signals=self.restore_signals,
         )  # fmt: skip
         client = redis.Redis.from_url(self.url)  # pyright: ignore[reportUnknownMemberType]
         deadline = time.monotonic() + 20
@@ -113,9 +117,21 @@ class DurableServer:
 class WorkerProcesses:
     """Workers, each in a process of its own, and what is done to them."""
 
-    def __init__(self, url: str, ledger: Ledger, path: Path, *, lease: float, longest: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        ledger: Ledger,
+        path: Path,
+        *,
+        lease: float,
+        longest: float,
+        environment: dict[str, str],
+        crew: str,
+    ) -> None:
         self._words: Sequence[str] = (url, str(path), str(lease), str(longest))
+        self._environment = os.environ | environment
         self._ledger = ledger
+        self._crew = crew
         self._path = path
         self.processes: list[subprocess.Popen[bytes]] = []
         self._supervisor: threading.Thread | None = None
@@ -125,9 +141,9 @@ class WorkerProcesses:
 
     def add(self) -> None:
         """One more."""
-        command = [sys.executable, "-m", "tests.faults.worker_process", *self._words]
+        command = [sys.executable, "-m", self._crew, *self._words]
         with self.words.open("ab") as words:
-            self.processes.append(subprocess.Popen(command, cwd=ROOT, stderr=words))
+            self.processes.append(subprocess.Popen(command, cwd=ROOT, stderr=words, env=self._environment))
 
     async def all_ready(self) -> None:
         """Return when each of them has said that it claims jobs."""

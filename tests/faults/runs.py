@@ -57,7 +57,15 @@ async def run(name: str, plan: Plan) -> Report:
         ledger = Ledger(path)
         stack.callback(ledger.close)
         url = proxy.url if proxy else server.url
-        workers = WorkerProcesses(url, ledger, path, lease=plan.lease, longest=plan.longest)
+        workers = WorkerProcesses(
+            url,
+            ledger,
+            path,
+            lease=plan.lease,
+            longest=plan.longest,
+            environment=server.worker_environment,
+            crew=fault.crew,
+        )
         stack.callback(workers.end)
         for _ in range(plan.workers):
             workers.add()
@@ -75,6 +83,8 @@ async def run(name: str, plan: Plan) -> Report:
             failed = await _all(queue, JobState.FAILED)
             buried = [job.id for job in failed if job.error is not None and job.error.type == "WorkerLost"]
             found = entries(path)
+            ended = {entry.job for entry in found if entry.deed == "ended"}
+            completed += [job_id for job_id in scene.fleeting & ended if await queue.get(job_id) is None]
             if fault.inspect is not None:
                 await fault.inspect(scene, queue, found)
             if fault.innocent and (wronged := set(buried) - fault.guilty(scene)):
@@ -89,29 +99,27 @@ async def _under(fault: Fault, scene: Scene) -> int:
     async with connect(scene.url, fallback="never", clock=scene.server.clock) as backend:
         queue = Queue(QUEUE, backend=backend)
         striking = asyncio.create_task(fault.strike(scene))
-        while not striking.done() or ids:
+        while fault.loaded and (not striking.done() or ids):
             batch, ids = ids[:_BATCH], ids[_BATCH:]
-            if not batch and not fault.loaded:
-                await asyncio.wait({striking})
-                break
             if not batch:
                 # The queue has run dry before the last strike: go on until it is over.
                 batch = [f"more-{scene.chance.getrandbits(60):x}" for _ in range(_BATCH)]
             scene.attempted.update(batch)
-            await asyncio.gather(*(_acknowledged(queue, job_id, scene.ledger) for job_id in batch))
+            await asyncio.gather(*(_acknowledged(queue, job_id, scene) for job_id in batch))
             await _room(queue, striking)
         return await striking
 
 
-async def _acknowledged(queue: Queue, job_id: str, ledger: Ledger) -> None:
+async def _acknowledged(queue: Queue, job_id: str, scene: Scene) -> None:
     """Enqueue until it is acknowledged, as a caller would: again, under the same id."""
     while True:
         try:
             await queue.enqueue("work", 0, job_id=job_id)
         except (BackendUnavailable, BackendFull):
+            scene.count("enqueues refused")
             await asyncio.sleep(0.1)
         else:
-            ledger.write("acknowledged", job_id)
+            scene.ledger.write("acknowledged", job_id)
             return
 
 

@@ -42,8 +42,18 @@ class Scene:
     """What a fault saw that should not have been."""
     figures: dict[str, float] = field(default_factory=dict[str, float])
     """What a fault measured, by what it is."""
+    fleeting: set[str] = field(default_factory=set[str])
+    """Ids of jobs that leave nothing when they are completed: the ledger alone tells of their end."""
     mortal: set[str] = field(default_factory=set[str])
     """Ids whose acknowledgement the server was not to be trusted with: they may be gone, and are counted."""
+
+    def count(self, what: str, by: float = 1) -> None:
+        """Add to a figure."""
+        self.figures[what] = self.figures.get(what, 0) + by
+
+    def most(self, what: str, value: float) -> None:
+        """Keep the largest of a figure."""
+        self.figures[what] = round(max(value, self.figures.get(what, 0)), 3)
 
     @property
     def url(self) -> str:

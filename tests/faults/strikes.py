@@ -15,11 +15,19 @@ from tests.faults.clusters import (
     moved_slots,
     what_the_failovers_lost,
 )
+from tests.faults.disk import CrampedServer, full_disk
 from tests.faults.failover import failovers, what_a_failover_lost
+from tests.faults.flushes import flushed_scripts, nobody_noticed
+from tests.faults.herd import thundering_herd
 from tests.faults.ledger import Entry
+from tests.faults.memory import full_server, producers_were_refused
+from tests.faults.network import bad_networks, no_lease_was_lost_to_slowness
+from tests.faults.outage import long_outage, outages_are_borne_quietly
 from tests.faults.parts import DurableServer
+from tests.faults.power import RelaxedServer, failed_power
 from tests.faults.replicas import ReplicatedServers
 from tests.faults.scene import Scene
+from tests.faults.steps import AdjustedServer, adjusted_clock
 from tests.faults.storm import storm
 from tests.faults.worker_process import GRACE, POISONS, QUEUE
 
@@ -139,7 +147,9 @@ class Fault:
     outages: bool = False
     inspect: Inspection | None = None
     loaded: bool = True
-    """Whether jobs are enqueued for as long as it strikes, and not only as many as are planned."""
+    """Whether jobs are enqueued for as long as it strikes; one that is not loaded brings its own."""
+    crew: str = "tests.faults.worker_process"
+    """The module that a worker process runs."""
     server: type[DurableServer] = DurableServer
     innocent: bool = True
     """Whether no job may be buried but those that kill workers themselves."""
@@ -159,13 +169,21 @@ FAULTS: dict[str, Fault] = {
     "F2": Fault(killed_workers, innocent=False),
     "F3": Fault(killed_server, outages=True),
     "F4": Fault(stalled_server, outages=True),
+    "F5": Fault(long_outage, proxied=True, outages=True, inspect=outages_are_borne_quietly, loaded=False),
     "F6": Fault(dropped_replies, proxied=True, outages=True),
     "F7": Fault(stopped_workers),
     "F8": Fault(reset_connections, proxied=True, outages=True),
+    "F9": Fault(failed_power, outages=True, server=RelaxedServer),
     "F10": Fault(rolling_stops),
     "F12": Fault(poison, inspect=all_poison_is_buried),
+    "F15": Fault(adjusted_clock, outages=True, server=AdjustedServer),
+    "F16": Fault(flushed_scripts, outages=True, inspect=nobody_noticed),
+    "F17": Fault(full_server, inspect=producers_were_refused, loaded=False),
     "F19": Fault(failovers, outages=True, inspect=what_a_failover_lost, server=ReplicatedServers),
+    "F20": Fault(bad_networks, proxied=True, outages=True, inspect=no_lease_was_lost_to_slowness),
     "F21": Fault(cancelled_callers),
+    "F25": Fault(thundering_herd, crew="tests.faults.herd_process", loaded=False),
+    "F30": Fault(full_disk, outages=True, server=CrampedServer),
     "F31": Fault(moved_slots, server=ClusteredServers),
     "F32": Fault(killed_primaries, outages=True, inspect=what_the_failovers_lost, server=HastyServers),
 }

@@ -5,12 +5,17 @@ from __future__ import annotations
 import random
 
 import pytest
+import redis.asyncio
 
+from jobqueue.backends import RedisBackend
+from jobqueue.backends.protocol import Exchange, NewRecord
 from tests.faults.judge import judge
 from tests.faults.ledger import Entry
-from tests.faults.runs import run
+from tests.faults.runs import Report, run
 from tests.faults.scene import Plan
 from tests.faults.strikes import FAULTS
+from tests.faults.summary import page
+from tests.faults.whole import torn
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -18,13 +23,21 @@ QUICK = {
     "F2": Plan(jobs=1000, times=4, seed=0, lease=1, longest=0.2, every=1),
     "F3": Plan(jobs=1000, times=3, seed=0, lease=5, every=0.6),
     "F4": Plan(jobs=600, times=2, seed=0, lease=1, every=0.3),
+    "F5": Plan(jobs=60, times=1, seed=0, lease=2, longest=2, every=0.5),
     "F6": Plan(jobs=1000, times=25, seed=0, lease=5),
     "F7": Plan(jobs=600, times=2, seed=0, lease=1, longest=0.2),
     "F8": Plan(jobs=1000, times=10, seed=0, lease=5, every=0.2),
+    "F9": Plan(jobs=1000, times=3, seed=0, lease=2, every=0.6),
     "F10": Plan(jobs=1000, times=4, seed=0, lease=5, longest=0.2, every=0.3),
     "F12": Plan(jobs=600, times=3, seed=0, lease=1, longest=0.05, every=0.5),
+    "F15": Plan(jobs=200, times=1, seed=0, lease=1, longest=0.2, every=0.6),
+    "F16": Plan(jobs=1000, times=40, seed=0, lease=5),
+    "F17": Plan(jobs=200, times=1, seed=0, lease=1, longest=0.2),
     "F19": Plan(jobs=1000, times=1, seed=0, lease=5, every=0.5),
+    "F20": Plan(jobs=300, times=1, seed=0, every=0.5),
     "F21": Plan(jobs=200, times=3000, seed=0, lease=5),
+    "F25": Plan(jobs=1000, times=8, seed=0, longest=0.01, workers=2, every=0.2),
+    "F30": Plan(jobs=500, times=1, seed=0, lease=2, every=1),
     "F31": Plan(jobs=1000, times=4, seed=0, every=0.3),
     "F32": Plan(jobs=1000, times=2, seed=0, lease=5, every=0.5),
 }
@@ -45,9 +58,48 @@ async def test_nothing_is_lost_and_nothing_repeated_without_a_reason(fault: str)
     assert set(report.exit_codes) == {0}, report
     if fault in {"F2", "F7"}:
         assert report.judgement.repeated > 0, f"the fault did not hit anything: {report}"
-    if fault in {"F3", "F6", "F8", "F10", "F21", "F31"}:
+    if fault in {"F3", "F6", "F8", "F10", "F16", "F17", "F21", "F25", "F31"}:
         # Leases outlive the outage, a repeat is recognised, and who stops finishes first: nobody runs anything again.
         assert report.judgement.repeated == 0, report
+
+
+def test_the_report_is_a_page() -> None:
+    judgement = judge(_entries("acknowledged a 1", "acknowledged b 1"), ["a"], ["a", "b"])
+    report = Report("F2", Plan(jobs=2, times=1, seed=7), 1, judgement, (0,), ("a complaint",), {"a figure": 1.5})
+    about: dict[str, object] = {"at": "now", "command": "make faults", "python": "3", "machine": "m", "versions": "v"}
+    text = page(about, [report])
+    assert "0 of 1 sound" in text
+    assert "| F2 | 7 | 1 | 2 | 1 | 0 |" in text
+    assert "- a figure: 1.5" in text
+    assert "- **a complaint**" in text
+
+
+def test_what_a_power_failure_took_is_counted_apart() -> None:
+    judgement = judge(_entries("acknowledged a 1", "acknowledged b 1"), ["a"], ["a", "b"], mortal=["b", "c"])
+    assert (judgement.lost, judgement.gone) == ((), ("b",))
+    assert judgement.sound
+
+
+async def test_what_is_torn_is_found(valkey_url: str) -> None:
+    async with redis.asyncio.Redis.from_url(valkey_url) as client:  # pyright: ignore[reportUnknownMemberType]
+        await client.flushall()  # pyright: ignore[reportUnknownMemberType]
+        backend = RedisBackend(client)
+        await backend.open()
+        await backend.enqueue("tickets", [NewRecord(job_id, "n", b"1") for job_id in ("a", "b", "c", "d")])
+        await backend.exchange("tickets", Exchange("w", "w/0", 1, claim=1))
+        assert torn(valkey_url, "tickets") == []
+        keys = "jobqueue:{tickets}:"
+        await client.zadd(keys + "delayed", {"b": 1})
+        await client.delete(keys + "job:c")
+        await client.zrem(keys + "waiting", "d")
+        await client.hdel(keys + "leases", "a")
+        found = torn(valkey_url, "tickets")
+        assert any("b is both" in words for words in found), found
+        assert "c is waiting without a record" in found
+        assert f"{keys}job:d belongs to no job" in found
+        assert "a is active without a lease" in found
+        await client.flushall()  # pyright: ignore[reportUnknownMemberType]
+        await backend.close()
 
 
 def _entries(*words: str) -> list[Entry]:

@@ -86,6 +86,7 @@ def _sociable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Quarantine, "sift", all_of_them)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("plant", [_forgetful, _credulous, _sociable])
 def test_a_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)

@@ -17,7 +17,7 @@ LARGEST = 420
 """Lines. The queue's handle is the largest room: its length is in the signatures that editors complete."""
 
 FLOORS = (
-    ("errors", "clock"),
+    ("errors", "clock", "patience"),
     ("model",),
     ("codecs",),
     ("backends.protocol", "backends.operations"),

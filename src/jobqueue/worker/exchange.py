@@ -8,17 +8,13 @@ backend recognises it, so that nothing is settled twice and no claimed job is lo
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
 from dataclasses import replace
 from time import perf_counter
 
 from jobqueue.backends.protocol import MAX_BATCH, Exchange, Page, Settlement
-from jobqueue.errors import BackendError, BackendUnavailable
-from jobqueue.logs import BACKEND_LOST, BACKEND_RESTORED, emit
+from jobqueue.errors import BackendError
+from jobqueue.patience import Patience
 from jobqueue.worker.lane import Lane
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class Pump:
@@ -73,22 +69,16 @@ class Pump:
             lane.end_exchange(claim, page, hints=hints, asked_at=began, repeated=repeated)
 
     async def _answer(self, request: Exchange) -> tuple[Page, bool]:
-        lane, pause, lost = self._lane, _FIRST_PAUSE, False
+        lane, patience, lost = self._lane, Patience(), False
         while True:
             try:
                 page = await lane.backend.exchange(lane.queue.name, request)
             except BackendError as error:
-                if not lost:
-                    lost = True
-                    emit(logging.WARNING, BACKEND_LOST, queue=lane.queue.name, error=_words(error))
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                lost = True
+                lane.outage.lost(self._caller, error)
+                await asyncio.sleep(patience.pause())
                 request = replace(request, repeated=True)
                 continue
             if lost:
-                emit(logging.INFO, BACKEND_RESTORED, queue=lane.queue.name)
+                lane.outage.answered(self._caller)
             return page, lost
-
-
-def _words(error: BackendError) -> str:
-    return str(error) if isinstance(error, BackendUnavailable) else f"{type(error).__name__}: {error}"

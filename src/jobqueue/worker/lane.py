@@ -24,6 +24,7 @@ from jobqueue.model.naming import shown_name
 from jobqueue.model.outcome import Outcome, Released
 from jobqueue.model.record import JobRecord
 from jobqueue.model.stats import Tallies
+from jobqueue.patience import Patience
 from jobqueue.queue import Queue
 from jobqueue.running import Attempt
 from jobqueue.worker.alarm import Alarm
@@ -32,6 +33,7 @@ from jobqueue.worker.executor import Executor
 from jobqueue.worker.gathering import Gathering
 from jobqueue.worker.listening import Listening
 from jobqueue.worker.onlookers import Onlookers
+from jobqueue.worker.outage import Outage
 from jobqueue.worker.prefetch import LONGEST_WAIT, Prefetch
 from jobqueue.worker.quarantine import Quarantine
 from jobqueue.worker.ready import Ready
@@ -39,7 +41,6 @@ from jobqueue.worker.slots import Slots
 
 _BLOCK_SECONDS = 10.0
 _ORDER_SECONDS = 30.0
-_AFTER_FAULT = 0.25
 _ALONE = "a job that has cost workers runs alone"
 
 
@@ -78,6 +79,7 @@ class Lane:
         self.quarantine = Quarantine(suspect_stalls)
         self.tallies = Tallies()
         self.outbox = asyncio.Event()
+        self.outage = Outage(queue.name)
         self.prefetch = Prefetch(slots, enabled=prefetch)
         self.onlookers = Onlookers()
         # No slot got free for so long, so every job that runs here takes at least that.
@@ -296,6 +298,7 @@ class Lane:
     # Waiting for work.
 
     async def _wake(self) -> None:
+        patience = Patience()
         while True:
             await self._resting.wait()
             self._resting.clear()
@@ -304,20 +307,24 @@ class Lane:
             try:
                 woken = await self.backend.wait(self.queue.name, _BLOCK_SECONDS)
             except BackendError:
-                await asyncio.sleep(_AFTER_FAULT)
+                await asyncio.sleep(patience.pause())
                 woken = False
+            else:
+                patience.rewarded()
             if woken and self.hungry <= 0:
                 self.rearm = True
             # Also when nothing came: a marker may have been lost with a failed server.
             self.look_now()
 
     async def _listen(self) -> None:
+        patience = Patience()
         while True:
             try:
                 orders = await self.backend.orders(self.queue.name, self.worker_id, _ORDER_SECONDS)
             except BackendError:
-                await asyncio.sleep(4 * _AFTER_FAULT)
+                await asyncio.sleep(patience.pause())
                 continue
+            patience.rewarded()
             for order in orders:
                 self.cancel(order.job_id, order.reason)
 

@@ -19,9 +19,10 @@ from typing import Any, Protocol
 
 import anyio
 
-from jobqueue.backends.protocol import Backend, Extension
+from jobqueue.backends.protocol import Backend
 from jobqueue.errors import BackendError
 from jobqueue.logs import WORKER_BLOCKED, emit
+from jobqueue.patience import Patience
 from jobqueue.worker.lane import Lane
 
 _JOIN_SECONDS = 2.0
@@ -106,40 +107,50 @@ class LeaseKeeper:
         while True:
             await lanes[0].clock.sleep(self._lease / 3)
             for lane in lanes:
-                extension = await self._renew(lane, lane.backend)
-                if extension is not None:
-                    lane.extended(extension)
+                await self._renew(lane, lane.backend)
 
     async def _keep_apart(self, lanes: Sequence[Lane]) -> None:
         handles: list[tuple[Lane, Backend]] = []
+        patience = Patience()
         for lane in lanes:
             backend = lane.backend.detached()
             if backend is not None:
                 handles.append((lane, backend))
         try:
-            while await self._apart.rest(self._lease / 3):
+            pause = self._lease / 3
+            while await self._apart.rest(pause):
+                pause = self._lease / 3
                 if not self._main_loop_lives():
                     continue
-                for lane, backend in handles:
-                    extension = await self._renew(lane, backend)
-                    if extension is not None and (extension.lost or extension.cancels):
-                        self._apart.tell(lane.extended, extension)
+                # All at once: on a connection that swallows everything one lane must not wait for the other.
+                renewed = await asyncio.gather(*(self._renew(lane, backend) for lane, backend in handles))
+                if all(renewed):
+                    patience.rewarded()
+                else:
+                    # A third of a lease later it could be too late.
+                    pause = patience.pause(self._lease / 3)
         finally:
             for _, backend in handles:
                 await backend.close()
 
-    async def _renew(self, lane: Lane, backend: Backend) -> Extension | None:
+    async def _renew(self, lane: Lane, backend: Backend) -> bool:
+        """Renew what the lane holds; False where there was no answer."""
         leases = list(lane.held.items())
         if not leases:
-            return None
+            return True
         asked_at = perf_counter()
         try:
             extension = await backend.extend(lane.queue.name, lane.worker_id, leases, round(self._lease * 1000))
         except BackendError:
             # The pumps say so; the next round tries again, and the server decides who is late.
-            return None
+            return False
         lane.gathering.kept_at = asked_at
-        return extension
+        if extension.lost or extension.cancels:
+            if backend is lane.backend:
+                lane.extended(extension)
+            else:
+                self._apart.tell(lane.extended, extension)
+        return True
 
     def _main_loop_lives(self) -> bool:
         """Ask the main loop for a sign; False when it has been silent for too long to be trusted with its jobs."""

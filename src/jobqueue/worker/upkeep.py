@@ -13,7 +13,11 @@ from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.errors import BackendError
 from jobqueue.logs import JOB_FAILED, JOB_RECOVERED, emit
 from jobqueue.model.options import DEFAULT_KEEP
+from jobqueue.patience import LONGEST_PAUSE, Patience
 from jobqueue.worker.lane import Lane
+
+ORPHANS = 100
+"""Jobs of each kind at a time: some 3 ms, for which the server does nothing else, if a dead worker held so many."""
 
 
 class UpkeepRounds:
@@ -35,8 +39,24 @@ class UpkeepRounds:
                 await self.round()
             except BackendError:
                 # The pumps say that the backend is away.
-                await asyncio.sleep(0.2)
+                await self._back()
+                continue
             await self._lane.clock.sleep(self._every)
+
+    async def _back(self) -> None:
+        """Return when the backend answers again and everyone has had the time to hand in what was finished meanwhile.
+
+        Leases may have run out while it was away: a job recovered too soon would run again, and its result be refused.
+        """
+        lane, patience = self._lane, Patience()
+        while True:
+            await asyncio.sleep(patience.pause(self._every))
+            try:
+                await lane.backend.extend(lane.queue.name, lane.worker_id, [], 1)
+            except BackendError:
+                continue
+            await asyncio.sleep(min(LONGEST_PAUSE, 3 * self._every))
+            return
 
     async def deliver(self) -> None:
         """Empty the outbox whenever a settlement has put something in, for ever."""
@@ -60,6 +80,7 @@ class UpkeepRounds:
         keep = lane.queue.default_options.keep or DEFAULT_KEEP
         request = Upkeep(
             max_stalls=self._max_stalls,
+            limit=ORPHANS,
             keep=keep.for_failed(),
             dead_letter=lane.queue.dead_letter,
             # A sign of life every other round is enough: the lane is taken for gone after four without one.

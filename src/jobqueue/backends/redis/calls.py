@@ -7,6 +7,7 @@ in keys.py), so that a call whose reply was lost takes effect once.
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -18,8 +19,10 @@ from jobqueue.errors import BackendClosed, BackendUnavailable
 
 ReplyT = TypeVar("ReplyT")
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _BLOCK_MARGIN = 5.0
+_MOST_LOADS = 5
+"""How often a script is loaded for one call: another client may flush all scripts between the loading and the call."""
 
 
 class Calls:
@@ -83,7 +86,8 @@ class Calls:
             except BackendUnavailable as error:
                 if self.closed or hopeless(error) or loop.time() + pause >= give_up:
                     raise
-            await asyncio.sleep(pause)
+            # Not all at the same moment: a server that has just come back would be run over by those it had lost.
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause, repeated = min(2 * pause, _LONGEST_PAUSE), True
 
     async def read(self, name: str, prefix: str, *words: Word) -> Any:
@@ -117,8 +121,13 @@ class Calls:
 
 async def _evaluate(line: Line, name: str, prefix: str, words: tuple[Word, ...]) -> Any:
     lua = script(name)
+    for _ in range(_MOST_LOADS):
+        try:
+            return await line.call("EVALSHA", lua.sha, 1, prefix, *words)
+        except NoScript:
+            # It has not run, so running it again is safe.
+            await line.call("SCRIPT", "LOAD", lua.source)
     try:
         return await line.call("EVALSHA", lua.sha, 1, prefix, *words)
-    except NoScript:
-        await line.call("SCRIPT", "LOAD", lua.source)
-        return await line.call("EVALSHA", lua.sha, 1, prefix, *words)
+    except NoScript as error:
+        raise BackendUnavailable("the server forgets scripts as fast as they are loaded") from error

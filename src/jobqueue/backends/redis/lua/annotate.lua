@@ -3,10 +3,11 @@
 -- ARGV: now, id, token, repeated, kind ('progress', 'checkpoint', 'log'), values
 -- RETURNS: 1, or 0 if the lease is lost
 -- COST: O(1)
--- INCLUDES: clock events order state logs
+-- INCLUDES: clock events order state logs full
 local P, id, repeated, kind = KEYS[1], ARGV[2], ARGV[4] == '1', ARGV[5]
 local lease = redis.call('HGET', P .. 'leases', id)
 if string.match(lease or '', '^(%d+) ') ~= ARGV[3] then return 0 end
+though_full(P)
 if kind == 'log' then
   local lines = {}
   for i = 6, #ARGV do lines[#lines + 1] = ARGV[i] end

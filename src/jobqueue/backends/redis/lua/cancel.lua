@@ -3,12 +3,13 @@
 -- ARGV: now, id, repeated, reason, keep count, keep age
 -- RETURNS: state afterwards; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state finish
+-- INCLUDES: clock events order state finish full
 local P, now, id, reason = KEYS[1], now_ms(ARGV[1]), ARGV[2], ARGV[4]
 local state = state_of(P, id)
 if not state then return { 'missing' } end
 if state == 'cancelled' and ARGV[3] == '1' then return { state } end
 if state == 'active' then
+  though_full(P)
   redis.call('HSET', P .. 'cancelling', id, reason)
   local worker = string.match(redis.call('HGET', P .. 'leases', id) or '', '^%d+ %d+ (.+)$')
   if worker then

@@ -3,7 +3,7 @@
 -- ARGV: now, lease ms, then for each lease: id, token
 -- RETURNS: ids whose lease is lost; then flat: id and reason of every cancel request among those held
 -- COST: O(log n) for each lease
--- INCLUDES: clock order
+-- INCLUDES: clock order full
 local P, now = KEYS[1], now_ms(ARGV[1])
 local deadline = score_text(now + tonumber(ARGV[2]))
 local ids = {}
@@ -21,7 +21,10 @@ for i = 1, #ids do
     lost[#lost + 1] = ids[i]
   end
 end
-add_many(P .. 'active', scored)
+if #held > 0 then
+  though_full(P)
+  add_many(P .. 'active', scored)
+end
 if #held > 0 and redis.call('EXISTS', P .. 'cancelling') == 1 then
   local reasons = redis.call('HMGET', P .. 'cancelling', unpack(held))
   for i = 1, #held do

@@ -3,7 +3,7 @@
 -- ARGV: force ('1' or '0'), limit, now, how many minutes of statistics there may be
 -- RETURNS: 'refused', number active; or 'more', ids; or 'done', ids
 -- COST: O(limit * log n)
--- INCLUDES: clock order state stats
+-- INCLUDES: clock order state stats full
 local P, limit = KEYS[1], tonumber(ARGV[2])
 local active = redis.call('ZCARD', P .. 'active')
 if active > 0 and ARGV[1] ~= '1' then return { 'refused', active } end
@@ -11,6 +11,7 @@ for _, state in ipairs(STATES) do
   local ids = redis.call('ZRANGE', P .. state, 0, limit - 1)
   if #ids > 0 then
     -- Nothing may be claimed or settled from what is left between two batches.
+    though_full(P)
     redis.call('HSET', P .. 'meta', 'paused', '1')
     redis.call('ZREM', P .. state, unpack(ids))
     redis.call('HDEL', P .. 'leases', unpack(ids))

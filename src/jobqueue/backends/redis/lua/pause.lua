@@ -3,8 +3,9 @@
 -- ARGV: now, paused ('1' or '0')
 -- RETURNS: 1
 -- COST: O(1)
--- INCLUDES: clock events order
+-- INCLUDES: clock events order full
 local P, now = KEYS[1], now_ms(ARGV[1])
+though_full(P)
 if ARGV[2] == '1' then
   redis.call('HSET', P .. 'meta', 'paused', '1')
   redis.call('DEL', P .. 'wake')

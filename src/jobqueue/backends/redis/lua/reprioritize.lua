@@ -3,11 +3,12 @@
 -- ARGV: now, id, repeated, priority
 -- RETURNS: state afterwards; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state
+-- INCLUDES: clock events order state full
 local P, now, id, priority = KEYS[1], now_ms(ARGV[1]), ARGV[2], tonumber(ARGV[4])
 local state = state_of(P, id)
 if not state then return { 'missing' } end
 if state == 'completed' or state == 'failed' or state == 'cancelled' then return { 'refused', state } end
+though_full(P)
 local job = redis.pcall('GET', P .. 'job:' .. id)
 local created, rest = string.match(type(job) == 'string' and job or '', '^(%d+ )%d+( .*)$')
 if created then redis.call('SET', P .. 'job:' .. id, created .. ARGV[4] .. rest) end

@@ -3,7 +3,7 @@
 -- ARGV: now, id, repeated, has data, data, finished ms ('' any; else it must have failed or been cancelled then)
 -- RETURNS: state afterwards; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state revive
+-- INCLUDES: clock events order state revive full
 local P, now, id = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 local state = state_of(P, id)
 if not state then return { 'missing' } end
@@ -13,6 +13,7 @@ if ARGV[6] ~= '' and from_life(P, id, 'finished') ~= ARGV[6] then return { 'refu
 if ARGV[4] == '1' then
   local job = redis.pcall('GET', P .. 'job:' .. id)
   local head = string.match(type(job) == 'string' and job or '', '^[^\n]*\n[^\n]*\n')
+  though_full(P)
   if head then redis.call('SET', P .. 'job:' .. id, head .. ARGV[5]) end
 end
 revive(P, state, { id })

@@ -4,7 +4,7 @@
 -- ARGV: now, max stalls, keep count, keep age, dead letter queue, limit, worker ('' none), presence, presence ms
 -- RETURNS: recovered ids, poisoned ids, expired ids, cancelled ids, removed, more, outbox
 -- COST: O(log n) for each job found, `limit` of each kind at the most
--- INCLUDES: clock events order state finish
+-- INCLUDES: clock events order state finish full
 local P, now = KEYS[1], now_ms(ARGV[1])
 local max_stalls, keep, age = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local dead_letter, limit = ARGV[5], tonumber(ARGV[6])
@@ -81,6 +81,7 @@ if #aged > 0 then
 end
 
 if ARGV[7] ~= '' then
+  though_full(P)
   redis.call('ZADD', P .. 'seen', score_text(now), ARGV[7])
   redis.call('HSET', P .. 'workers', ARGV[7], ARGV[8])
 end
