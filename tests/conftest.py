@@ -73,6 +73,7 @@ def valkey_tcp_url() -> Generator[str]:
         yield f"redis://127.0.0.1:{port}/0"
 
 
+@pytest.fixture(scope="session")
 def six_nodes() -> Generator[Cluster]:
     """A cluster of this session's own. Its nodes are patient: none is failed because the machine is busy."""
     with cluster() as formed:
