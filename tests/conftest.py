@@ -22,8 +22,8 @@ KINDS = (
     *("memory", "fakeredis", "valkey", "redis", "valkey-acl", "redis-acl", "cluster"),
     *(f"{kind}+{codec}" for kind in ("memory", "valkey") for codec in CODECS),
 )
-"""On ``-acl`` servers and on ``cluster`` the library's user may do no more than the ACL file that ships with it says; what
-follows a plus is the codec in front."""
+"""On ``-acl`` servers and on ``cluster`` the library's user may do no more than the ACL file that ships with it says;
+what follows a plus is the codec in front."""
 
 
 @pytest.fixture(scope="session")
