@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from tests.faults import worker_strikes
+from tests.faults.catalogue import FAULTS
 from tests.faults.judge import Judgement
 from tests.faults.runs import Report, run
 from tests.faults.scene import Plan
-from tests.faults.strikes import FAULTS
 from tests.simulation.__main__ import broken
 
 LONG = {
@@ -27,6 +28,7 @@ LONG = {
     "F10": Plan(jobs=20_000, times=50, seed=0, longest=0.5, every=0.5),
     "F12": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.1, every=1),
     "F21": Plan(jobs=1_000, times=100_000, seed=0),
+    **worker_strikes.LONG,
 }
 
 
@@ -53,6 +55,7 @@ def line(report: Report) -> str:
     found = report.judgement
     verdict = "sound" if report.sound else "NOT SOUND"
     complaints = "".join(f"\n  {complaint}" for complaint in report.complaints[:20])
+    complaints = "".join(f"\n  ({note})" for note in report.notes) + complaints
     return (
         f"{report.fault} seed {report.plan.seed}: {verdict}; "
         f"{found.acknowledged} acknowledged, {len(found.lost)} lost, {len(found.buried)} buried, "

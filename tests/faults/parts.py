@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import socket
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 import redis
@@ -19,6 +22,14 @@ from tests.faults.ledger import Ledger, entries
 from tests.servers import valkey_binary
 
 ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """How a worker process differs from the plain one: its program, and what its environment says besides."""
+
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    module: str = "tests.faults.worker_process"
 
 
 class DurableServer:
@@ -78,24 +89,42 @@ class DurableServer:
 class WorkerProcesses:
     """Workers, each in a process of its own, and what is done to them."""
 
-    def __init__(self, url: str, ledger: Ledger, path: Path, *, lease: float, longest: float) -> None:
-        self._words: Sequence[str] = (url, str(path), str(lease), str(longest))
+    def __init__(
+        self,
+        url: str,
+        ledger: Ledger,
+        path: Path,
+        *,
+        lease: float,
+        longest: float,
+        grace: float,
+        outfits: Sequence[Outfit] = (),
+    ) -> None:
+        self._words: Sequence[str] = (url, str(path), str(lease), str(longest), str(grace))
+        self._outfits = cycle(outfits or [Outfit()])
+        self.folder = path.parent
+        """Where the run's files are."""
         self._ledger = ledger
-        self._path = path
+        self.path = path
         self.processes: list[subprocess.Popen[bytes]] = []
         self._supervisor: threading.Thread | None = None
         self._ending = threading.Event()
 
+    def dress(self, outfits: Sequence[Outfit]) -> None:
+        """Those that are added from now on wear these, in turn."""
+        self._outfits = cycle(outfits)
+
     def add(self) -> None:
         """One more."""
-        command = [sys.executable, "-m", "tests.faults.worker_process", *self._words]
-        self.processes.append(subprocess.Popen(command, cwd=ROOT))
+        outfit = next(self._outfits)
+        command = [sys.executable, "-m", outfit.module, *self._words]
+        self.processes.append(subprocess.Popen(command, cwd=ROOT, env={**os.environ, **outfit.environment}))
 
     async def all_ready(self) -> None:
         """Return when each of them has said that it claims jobs."""
         # Other processes write the file: there is nothing here that could be waited on.
         while not {process.pid for process in self.processes} <= {  # noqa: ASYNC110
-            entry.process for entry in entries(self._path) if entry.deed == "ready"
+            entry.process for entry in entries(self.path) if entry.deed == "ready"
         }:
             await asyncio.sleep(0.02)
 

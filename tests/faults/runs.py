@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from jobqueue import BackendUnavailable, Job, JobState, Queue, connect
+from tests.faults.catalogue import FAULTS
 from tests.faults.judge import Judgement, judge
 from tests.faults.ledger import Ledger, entries
 from tests.faults.parts import DurableServer, Proxy, WorkerProcesses
 from tests.faults.scene import Plan, Scene
-from tests.faults.strikes import FAULTS, Fault
+from tests.faults.strikes import Fault
 from tests.faults.worker_process import QUEUE
 
 _BATCH = 50
@@ -33,6 +34,7 @@ class Report:
     judgement: Judgement
     exit_codes: tuple[int, ...]
     complaints: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -54,7 +56,10 @@ async def run(name: str, plan: Plan) -> Report:
         ledger = Ledger(path)
         stack.callback(ledger.close)
         url = proxy.url if proxy else server.url
-        workers = WorkerProcesses(url, ledger, path, lease=plan.lease, longest=plan.longest)
+        outfits = fault.dress(plan, folder) if fault.dress else ()
+        workers = WorkerProcesses(
+            url, ledger, path, lease=plan.lease, longest=plan.longest, grace=plan.grace, outfits=outfits
+        )
         stack.callback(workers.end)
         for _ in range(plan.workers):
             workers.add()
@@ -74,7 +79,7 @@ async def run(name: str, plan: Plan) -> Report:
             if fault.innocent and (wronged := set(buried) - fault.guilty(scene)):
                 scene.complaints.append(f"buried, though they did nothing: {sorted(wronged)}")
     judgement = judge(found, completed, scene.attempted, buried=buried, outages=fault.outages)
-    return Report(name, plan, struck, judgement, tuple(codes), tuple(scene.complaints))
+    return Report(name, plan, struck, judgement, tuple(codes), tuple(scene.complaints), tuple(scene.notes))
 
 
 async def _under(fault: Fault, scene: Scene) -> int:

@@ -23,6 +23,11 @@ class Plan:
     workers: int = 3
     every: float = 0.25
     """Between two strikes."""
+    grace: float = 5
+    """Of a worker that is told to stop."""
+    slack: float = 1
+    """How many times slower than promised a thing may be before it is a complaint: more than 1 on a machine that has
+    other things to do."""
 
 
 @dataclass(slots=True)
@@ -39,6 +44,8 @@ class Scene:
     """Ids that somebody tried to enqueue."""
     complaints: list[str] = field(default_factory=list[str])
     """What a fault saw that should not have been."""
+    notes: list[str] = field(default_factory=list[str])
+    """What a fault measured, and with what."""
 
     @property
     def url(self) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jobqueue import Queue, connect
 from tests.faults.ledger import Entry
-from tests.faults.scene import Scene
+from tests.faults.parts import Outfit
+from tests.faults.scene import Plan, Scene
 from tests.faults.storm import storm
-from tests.faults.worker_process import GRACE, POISONS, QUEUE
+from tests.faults.worker_process import POISONS, QUEUE
 
 MOST_STARTS = 3
 """Of a job that kills its worker every time: the default of ``Worker(max_stalls=)``."""
@@ -86,8 +88,8 @@ async def rolling_stops(scene: Scene) -> int:
         code, seconds = await asyncio.to_thread(scene.workers.terminate, _anyone(scene))
         if code != 0:
             scene.complaints.append(f"a worker that was told to stop ended with {code}")
-        if seconds > GRACE + 1:
-            scene.complaints.append(f"a worker took {seconds:.1f} s to stop; its grace period is {GRACE} s")
+        if seconds > scene.plan.grace + 1:
+            scene.complaints.append(f"a worker took {seconds:.1f} s to stop; its grace period is {scene.plan.grace} s")
     return scene.plan.times
 
 
@@ -128,6 +130,8 @@ class Fault:
     proxied: bool = False
     outages: bool = False
     inspect: Inspection | None = None
+    dress: Callable[[Plan, Path], Sequence[Outfit]] | None = None
+    """How the workers differ from plain ones, if they do; what they need is put into the run's folder."""
     innocent: bool = True
     """Whether no job may be buried but those that kill workers themselves."""
 

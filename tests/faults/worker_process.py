@@ -1,4 +1,4 @@
-"""A worker of a fault run: ``python -m tests.faults.worker_process URL LEDGER LEASE LONGEST``.
+"""A worker of a fault run: ``python -m tests.faults.worker_process URL LEDGER LEASE LONGEST GRACE``.
 
 Each job waits up to LONGEST seconds, and writes its beginning and its end into the ledger; but a poisonous one ends
 the process instead.
@@ -14,12 +14,12 @@ import signal
 import sys
 from pathlib import Path
 
-from jobqueue import Job, JobDefaults, Keep, Queue, Registry, Worker, connect
+from jobqueue import Job, JobDefaults, Queue, Registry, Worker, connect
+from tests.faults import manners
 from tests.faults.ledger import Ledger
 
 QUEUE = "faults"
 SLOTS = 10
-GRACE = 5.0
 POISONS = ("exit", "segfault", "kill")
 
 
@@ -35,8 +35,9 @@ def die(poison: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def main(url: str, path: str, lease: float, longest: float) -> None:
+async def main(url: str, path: str, lease: float, longest: float, grace: float) -> None:
     ledger, registry = Ledger(Path(path)), Registry()
+    manners.take_up(registry, ledger, Path(path).parent)
 
     @registry.processor("work")
     async def work(job: Job[int | str]) -> int | str:
@@ -50,12 +51,14 @@ async def main(url: str, path: str, lease: float, longest: float) -> None:
         return job.data
 
     async with connect(url, fallback="never") as backend:
-        queue = Queue(QUEUE, backend=backend, defaults=JobDefaults(keep=Keep(completed=None)))
-        worker = Worker(queue, registry=registry, concurrency=SLOTS, lease=lease, grace=GRACE)
+        queue = Queue(QUEUE, backend=backend, defaults=JobDefaults(keep=manners.keep()))
+        worker = Worker(queue, registry=registry, concurrency=SLOTS, lease=lease, grace=grace, name="one of many")
         await worker.start()
+        vitals = asyncio.create_task(manners.write_vitals())
         ledger.write("ready")
         await worker.run()
+        vitals.cancel()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], *(float(word) for word in sys.argv[3:])))

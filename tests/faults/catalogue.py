@@ -1,0 +1,7 @@
+"""All the faults there are, by their numbers."""
+
+from __future__ import annotations
+
+from tests.faults import strikes, worker_strikes
+
+FAULTS: dict[str, strikes.Fault] = {**strikes.FAULTS, **worker_strikes.FAULTS}
