@@ -22,7 +22,8 @@ is the host's business.
 | ``listener.failed`` | error | event_name, job_id, listener, error |
 | ``listener.dropped`` | warning | event_name, job_id |
 | ``worker.started`` ``worker.stopping`` ``worker.stopped`` | info | worker, queues |
-| ``worker.blocked`` | warning | queue, seconds, job_ids |
+| ``worker.blocked`` (its event loop does not answer) | warning | queue, seconds, job_ids; the one that blocks it, if \
+known: job_id, type, where (module, line, function) |
 | ``backend.lost`` | warning | queue, error |
 | ``backend.restored`` | info | queue |
 | ``backend.fallback`` | warning | reason, advice |

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tests.faults import worker_strikes
+from tests.faults import doubles, racing, releases, worker_strikes
 from tests.faults.catalogue import FAULTS
 from tests.faults.judge import Judgement
 from tests.faults.runs import Report, run
@@ -29,6 +29,9 @@ LONG = {
     "F12": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.1, every=1),
     "F21": Plan(jobs=1_000, times=100_000, seed=0),
     **worker_strikes.LONG,
+    **releases.LONG,
+    **racing.LONG,
+    **doubles.LONG,
 }
 
 

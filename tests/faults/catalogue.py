@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from tests.faults import strikes, worker_strikes
+from tests.faults import doubles, racing, releases, strikes, worker_strikes
 
-FAULTS: dict[str, strikes.Fault] = {**strikes.FAULTS, **worker_strikes.FAULTS}
+FAULTS: dict[str, strikes.Fault] = {
+    **strikes.FAULTS,
+    **worker_strikes.FAULTS,
+    **releases.FAULTS,
+    **racing.FAULTS,
+    **doubles.FAULTS,
+}

@@ -2,7 +2,7 @@
 
 What a process is to do besides is in its environment, because the same program runs for every fault. ``CLOCK`` names a
 file that says by how many seconds its wall clock is wrong, ``VITALS`` one into which it writes every second how much it
-holds, ``KEEP`` how many completed jobs the queue is to remember. Jobs of type ``odd`` are told in a few words what to
+holds, ``KEEP`` how many completed jobs the queue is to remember; with ``NOVEL`` it knows a job type more. Jobs of type ``odd`` are told in a few words what to
 do; a second run of the same job is over at once, so that it can be seen to have been handed on.
 """
 
@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobqueue import Job, Keep, Registry
+import jobqueue
+from jobqueue import Job, JobDefaults, Keep, Registry
 from jobqueue.running import CURRENT
 from tests.faults.ledger import Ledger
 
-CLOCK, VITALS, KEEP = "FAULTS_CLOCK", "FAULTS_VITALS", "FAULTS_KEEP"
+CLOCK, VITALS, KEEP, NOVEL = "FAULTS_CLOCK", "FAULTS_VITALS", "FAULTS_KEEP", "FAULTS_NOVEL"
 _VITALS_EVERY = 1.0
 
 
@@ -30,6 +31,8 @@ def take_up(registry: Registry, ledger: Ledger, folder: Path) -> None:
     """Register the odd job types, wear what the environment says, and write warnings down in ``folder``."""
     if clock := os.environ.get(CLOCK):
         _wear_clock(Path(clock))
+    with (folder / "homes").open("a") as homes:
+        homes.write(f"{os.getpid()} {jobqueue.__file__}\n")
     listener = logging.getLogger("jobqueue")
     listener.setLevel(logging.WARNING)
     listener.addHandler(_Told(folder))
@@ -46,10 +49,18 @@ def take_up(registry: Registry, ledger: Ledger, folder: Path) -> None:
         ledger.write("ended", job.id)
         return os.getpid()
 
+    if NOVEL in os.environ:
 
-def keep() -> Keep:
-    """How many completed jobs the queue remembers: all, for they are counted in the end."""
-    return Keep(completed=int(os.environ[KEEP]) if KEEP in os.environ else None)
+        @registry.processor("novel")
+        async def novel(job: Job[int]) -> int:
+            ledger.write("started", job.id)
+            ledger.write("ended", job.id)
+            return job.data
+
+
+def defaults() -> JobDefaults:
+    """Of the queue: all completed jobs are kept, for they are counted in the end, unless the environment says how many."""
+    return JobDefaults(keep=Keep(completed=int(os.environ[KEEP]) if KEEP in os.environ else None))
 
 
 async def _behave(ledger: Ledger, job_id: str, manner: str, seconds: float) -> None:
@@ -79,6 +90,14 @@ async def _behave(ledger: Ledger, job_id: str, manner: str, seconds: float) -> N
             ledger.write("disturbed", process=os.getpid())
         case _:
             raise ValueError(f"no such manner: {manner}")
+
+
+def homes(folder: Path) -> dict[int, str]:
+    """Where each process of a run has the library from."""
+    return {
+        int(process): home
+        for process, home in (line.split(" ", 1) for line in (folder / "homes").read_text().splitlines())
+    }
 
 
 def _is_first(folder: Path, job_id: str) -> bool:

@@ -31,6 +31,11 @@ class Outfit:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     module: str = "tests.faults.worker_process"
 
+    @property
+    def whole_environment(self) -> dict[str, str]:
+        """This process's, and what there is besides."""
+        return {**os.environ, **self.environment}
+
 
 class DurableServer:
     """A Valkey on a port of its own, whose append-only file is synced with every write."""
@@ -118,7 +123,7 @@ class WorkerProcesses:
         """One more."""
         outfit = next(self._outfits)
         command = [sys.executable, "-m", outfit.module, *self._words]
-        self.processes.append(subprocess.Popen(command, cwd=ROOT, env={**os.environ, **outfit.environment}))
+        self.processes.append(subprocess.Popen(command, cwd=ROOT, env=outfit.whole_environment))
 
     async def all_ready(self) -> None:
         """Return when each of them has said that it claims jobs."""

@@ -14,7 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
-from jobqueue import Job, JobDefaults, Queue, Registry, Worker, connect
+from jobqueue import Job, Queue, Registry, Worker, connect
 from tests.faults import manners
 from tests.faults.ledger import Ledger
 
@@ -35,9 +35,9 @@ def die(poison: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def main(url: str, path: str, lease: float, longest: float, grace: float) -> None:
-    ledger, registry = Ledger(Path(path)), Registry()
-    manners.take_up(registry, ledger, Path(path).parent)
+def register(registry: Registry, ledger: Ledger, longest: float, folder: Path) -> None:
+    """All the processors that workers of fault runs have."""
+    manners.take_up(registry, ledger, folder)
 
     @registry.processor("work")
     async def work(job: Job[int | str]) -> int | str:
@@ -50,8 +50,12 @@ async def main(url: str, path: str, lease: float, longest: float, grace: float) 
         ledger.write("ended", job.id)
         return job.data
 
+
+async def main(url: str, path: str, lease: float, longest: float, grace: float) -> None:
+    ledger, registry = Ledger(Path(path)), Registry()
+    register(registry, ledger, longest, Path(path).parent)
     async with connect(url, fallback="never") as backend:
-        queue = Queue(QUEUE, backend=backend, defaults=JobDefaults(keep=manners.keep()))
+        queue = Queue(QUEUE, backend=backend, defaults=manners.defaults())
         worker = Worker(queue, registry=registry, concurrency=SLOTS, lease=lease, grace=grace, name="one of many")
         await worker.start()
         vitals = asyncio.create_task(manners.write_vitals())

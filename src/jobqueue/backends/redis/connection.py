@@ -33,6 +33,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
+from jobqueue.backends.redis.forking import watch
 from jobqueue.backends.redis.wire import Wire, wire_of
 from jobqueue.errors import AccessDenied, BackendError, BackendFull, BackendUnavailable
 
@@ -107,8 +108,11 @@ class Switchboard:
     def __init__(self, client: redis.asyncio.Redis, lines: int = _LINES) -> None:
         self._pool: ConnectionPool = client.connection_pool
         self._idle: list[Line] = []
+        self._lines = lines
         self._free = asyncio.Semaphore(lines)
         self._all: set[Line] = set()
+        self._of_parents: list[Line] = []
+        watch(self)
 
     async def take(self) -> Line:
         """A line for one ordinary call, to be given back; waits while all are in use."""
@@ -136,6 +140,13 @@ class Switchboard:
             yield line
         finally:
             self._idle.append(line)
+
+    def begin_anew(self) -> None:
+        """After a fork: the lines are the parent's."""
+        self._of_parents += self._all
+        self._all = set()
+        self._idle = []
+        self._free = asyncio.Semaphore(self._lines)
 
     async def close(self) -> None:
         """Close every line, also those in use: their calls end as if the server had gone."""
