@@ -16,6 +16,7 @@ is the host's business.
 | ``job.cancelled`` | info | job_id, type, queue, reason |
 | ``job.recovered`` | warning | job_id, queue |
 | ``job.unknown_type`` | warning | job_id, type, queue, in_seconds |
+| ``job.newer`` (a newer release has written it) | warning | job_id, type, queue, in_seconds |
 | ``job.stubborn`` | error | job_id, type, queue |
 | ``job.suspect`` (it has cost workers and runs alone) | warning | job_id, type, queue, workers_lost |
 | ``lease.lost`` | warning | job_id, type, queue |
@@ -57,6 +58,7 @@ JOB_CANCELLED: Final = "job.cancelled"
 JOB_RECOVERED: Final = "job.recovered"
 JOB_SUSPECT: Final = "job.suspect"
 JOB_UNKNOWN_TYPE: Final = "job.unknown_type"
+JOB_NEWER: Final = "job.newer"
 JOB_STUBBORN: Final = "job.stubborn"
 LEASE_LOST: Final = "lease.lost"
 LISTENER_FAILED: Final = "listener.failed"

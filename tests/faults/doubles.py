@@ -37,6 +37,7 @@ async def doubled_workers(scene: Scene) -> int:
         code, _ = await asyncio.to_thread(scene.workers.terminate, scene.chance.randrange(scene.plan.workers))
         if code != 0:
             scene.complaints.append(f"a worker that was told to stop ended with {code}")
+    await scene.workers.all_ready()
     if not scene.proxy.dropped:
         scene.complaints.append("no reply was dropped")
     scene.notes.append(f"{scene.proxy.dropped} replies dropped")

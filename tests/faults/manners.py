@@ -2,8 +2,9 @@
 
 What a process is to do besides is in its environment, because the same program runs for every fault. ``CLOCK`` names a
 file that says by how many seconds its wall clock is wrong, ``VITALS`` one into which it writes every second how much it
-holds, ``KEEP`` how many completed jobs the queue is to remember; with ``NOVEL`` it knows a job type more. Jobs of type ``odd`` are told in a few words what to
-do; a second run of the same job is over at once, so that it can be seen to have been handed on.
+holds, ``KEEP`` how many completed jobs the queue is to remember; with ``NOVEL`` it knows a job type more. Jobs of type
+``odd`` are told in a few words what to do; a second run of the same job is over at once, so that it can be seen to have
+been handed on.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def take_up(registry: Registry, ledger: Ledger, folder: Path) -> None:
 
 
 def defaults() -> JobDefaults:
-    """Of the queue: all completed jobs are kept, for they are counted in the end, unless the environment says how many."""
+    """Of the queue: all completed jobs are kept, for they are counted in the end, or as many as was asked for."""
     return JobDefaults(keep=Keep(completed=int(os.environ[KEEP]) if KEEP in os.environ else None))
 
 

@@ -64,8 +64,9 @@ async def rolling_upgrades(scene: Scene) -> int:
         job = await queue.enqueue("novel", 7, job_id="novel", tags=["kept"])
         scene.ledger.write("acknowledged", "novel")
         # Somebody of the last release has had it, and has given it back until later.
-        while (await job.refresh()).state != "delayed":
+        while job.state != "delayed":
             await asyncio.sleep(0.02)
+            await job.refresh()
         if (job.data, job.tags, job.attempt, job.stalls, job.error) != (7, ("kept",), 0, 0, None):
             scene.complaints.append(f"the last release has touched what it did not understand: {job!r}")
     for number in range(scene.plan.times):

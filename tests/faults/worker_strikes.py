@@ -78,7 +78,7 @@ async def started(scene: Scene, ids: Sequence[str], times: int = 1) -> list[Entr
 
 
 async def nothing_at_all(_: Scene) -> int:
-    """F1: no fault, so that the arithmetic itself is tested: every job starts once, and no key is left that should not be."""
+    """F1: no fault, so that the arithmetic itself is tested: every job starts once, and no key is left over."""
     return 0
 
 
@@ -218,8 +218,8 @@ async def _odd(queue: Queue, found: Sequence[Entry]) -> list[Job[str, int]]:
 
 
 async def blocked_loops(scene: Scene) -> int:
-    """F13: jobs block their worker's event loop, for twice a lease; and every fourth time for longer than a worker keeps
-    leases for a loop that does not answer.
+    """F13: jobs block their worker's event loop, for twice a lease; and every fourth time for longer than a worker
+    keeps leases for a loop that does not answer.
     """
     lease = scene.plan.lease
     for number in range(scene.plan.times):
