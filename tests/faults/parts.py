@@ -209,6 +209,8 @@ class Proxy:
         self.share = 0.0
         """Of the replies, the part that is dropped."""
         self.dropped = 0
+        self.delay = 0.0
+        """Seconds that everything takes, each way."""
         self._more = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -236,7 +238,12 @@ class Proxy:
             writer.transport.abort()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            # The server is down: whoever stands before it can only hang up.
+            writer.transport.abort()
+            return
         ways = [
             asyncio.create_task(self._pass(reader, upstream_writer, drop=False)),
             asyncio.create_task(self._pass(upstream_reader, writer, drop=True)),
@@ -259,6 +266,8 @@ class Proxy:
                     self.dropped += 1
                     self._more.set()
                     return
+                if self.delay:
+                    await asyncio.sleep(self.delay)
                 writer.write(data)
                 await writer.drain()
         except ConnectionError:

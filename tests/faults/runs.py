@@ -68,7 +68,7 @@ async def run(name: str, plan: Plan) -> Report:
         struck = await _under(fault, scene)
         async with connect(server.url, fallback="never") as backend:
             queue = Queue(QUEUE, backend=backend)
-            await _drained(queue)
+            await drained(queue)
             codes = await asyncio.to_thread(workers.end)
             completed = [job.id for job in await _all(queue, JobState.COMPLETED)]
             failed = await _all(queue, JobState.FAILED)
@@ -123,7 +123,7 @@ async def _room(queue: Queue, striking: asyncio.Task[int]) -> None:
             return
 
 
-async def _drained(queue: Queue) -> None:
+async def drained(queue: Queue) -> None:
     """Return when nothing is left to do. Raises TimeoutError when nothing has moved for a long time."""
     before, moved = None, time.monotonic()
     while (counts := await queue.counts()).waiting or counts.active or counts.delayed:
