@@ -18,7 +18,7 @@ from pathlib import Path
 
 import redis
 
-from tests.faults.ledger import Ledger, entries
+from tests.faults.ledger import Ledger
 from tests.servers import valkey_binary
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +111,8 @@ class WorkerProcesses:
         """Where the run's files are."""
         self._ledger = ledger
         self.path = path
+        self._were_ready: set[int] = set()
+        self._read = 0
         self.processes: list[subprocess.Popen[bytes]] = []
         self._supervisor: threading.Thread | None = None
         self._ending = threading.Event()
@@ -128,10 +130,18 @@ class WorkerProcesses:
     async def all_ready(self) -> None:
         """Return when each of them has said that it claims jobs."""
         # Other processes write the file: there is nothing here that could be waited on.
-        while not {process.pid for process in self.processes} <= {  # noqa: ASYNC110
-            entry.process for entry in entries(self.path) if entry.deed == "ready"
-        }:
+        while not {process.pid for process in self.processes} <= self._ready():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+    def _ready(self) -> set[int]:
+        with self.path.open(encoding="ascii") as ledger:
+            ledger.seek(self._read)
+            for line in iter(ledger.readline, ""):
+                self._read += len(line)
+                deed, _, process, _ = line.split()
+                if deed == "ready":
+                    self._were_ready.add(int(process))
+        return self._were_ready
 
     def kill(self, place: int) -> None:
         """SIGKILL one of them, and start another in its place."""

@@ -63,7 +63,7 @@ async def _never_two(scene: Scene, ids: list[str]) -> None:
                 async with client.pipeline(transaction=True) as step:
                     for job_id in some:
                         for state in JobState:
-                            step.zscore(prefix + state, job_id)  # pyright: ignore[reportUnknownMemberType]
+                            step.zscore(prefix + state, job_id)
                     scores = await step.execute()
                 states = len(JobState)
                 for place, job_id in enumerate(some):

@@ -1,9 +1,9 @@
 """F24, the soak: ``make soak MINUTES=120``, or ``python -m tests.faults.soak --minutes 5 --seed 7 --report soak.json``.
 
-Short jobs, hundreds a second, while one fault after the other strikes by chance: workers are killed and told to stop, the
-server is killed and started again, connections are reset, replies are dropped, everything is slow. All the while it is
-written down what the processes hold: resident memory, open files and tasks of the workers that live through it all and
-of the producer, and the number of the server's keys. In the end every acknowledged job must have run, and nothing may
+Short jobs, hundreds a second, while one fault after the other strikes by chance: workers are killed and told to stop,
+the server is killed and started again, connections are reset, replies are dropped, everything is slow. All the while
+the processes write down what they hold: resident memory, open files and tasks, of the producer and of the workers that
+live through it all; and the server's keys are counted. In the end every acknowledged job must have run, and nothing may
 have grown with time.
 
 How growth is judged: a straight line through the samples after the first third of the run (a warm-up), at least
@@ -110,11 +110,12 @@ class SoakReport:
         return not (found.lost or found.unexpected or self.complaints) and all(each.sound for each in self.growth)
 
     def __str__(self) -> str:
+        verdict = "sound" if self.sound else "NOT SOUND"
         found, faults = self.judgement, ", ".join(f"{count} {name}" for name, count in self.struck.items())
         lines = [
-            f"F24 seed {self.seed}: {'sound' if self.sound else 'NOT SOUND'}; {self.minutes:g} minutes, {self.jobs} jobs, "
-            f"{len(found.lost)} lost, {len(found.unexpected)} unexpected, {found.repeated} repeated, "
-            f"{len(found.buried)} buried",
+            f"F24 seed {self.seed}: {verdict}; {self.minutes:g} minutes, {self.jobs} jobs",
+            f"  {len(found.lost)} lost, {len(found.unexpected)} unexpected, {len(found.buried)} buried",
+            f"  {found.repeated} repeated",
             f"  {faults}",
             f"  {'':26} {'first':>10} {'last':>10} {'most':>10} {'an hour':>12} {'rise':>10} {'allowed':>10}",
             *(str(each) for each in self.growth),
@@ -185,9 +186,9 @@ class Soak:
         async with redis.asyncio.Redis.from_url(self.server.url) as client:  # pyright: ignore[reportUnknownMemberType]
             while True:
                 try:
-                    count = float(await client.dbsize())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+                    count = float(await client.dbsize())  # pyright: ignore[reportUnknownMemberType]
                     prefix = keys.prefix("jobqueue", QUEUE)
-                    unfinished = [client.zcard(prefix + state) for state in ("waiting", "active")]  # pyright: ignore[reportUnknownMemberType]
+                    unfinished = [client.zcard(prefix + state) for state in ("waiting", "active")]
                     # What waits just now is the producer's doing, and one key each.
                     self.keys.append((time.monotonic(), count - sum(await asyncio.gather(*unfinished))))
                 except redis.RedisError:

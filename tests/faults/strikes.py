@@ -26,6 +26,8 @@ async def killed_workers(scene: Scene) -> int:
     """F2: SIGKILL one worker after the other, in the middle of their jobs."""
     for _ in range(scene.plan.times):
         await _pause(scene)
+        # On a busy machine a process takes seconds to start: killed before that, it would have had no jobs.
+        await scene.workers.all_ready()
         scene.workers.kill(_anyone(scene))
     return scene.plan.times
 

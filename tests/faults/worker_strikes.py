@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import redis.asyncio
 
@@ -33,9 +34,10 @@ _DECLARED = [
     for row in _TABLE_ROW.findall(keys.__doc__ or "")
     for name in re.findall(r"``([^`]+)``", row)
 ]
-_UNFINISHED = (
-    "waiting delayed active blocked leases cancelling expiring outbox seen workers".split()  # noqa: SIM905
-)
+_UNFINISHED = {
+    *("waiting", "delayed", "active", "blocked", "leases"),
+    *("cancelling", "expiring", "outbox", "seen", "workers"),
+}
 _EXPIRING = ("stats:", "orders:")
 
 
@@ -44,14 +46,14 @@ async def pause(scene: Scene) -> None:
     await asyncio.sleep(scene.chance.uniform(0.5, 1.5) * scene.plan.every)
 
 
-async def odd_jobs(scene: Scene, prefix: str, manner: str, count: int, **options: object) -> list[str]:
+async def odd_jobs(scene: Scene, prefix: str, manner: str, count: int) -> list[str]:
     """Enqueue jobs that behave like this; returns their ids."""
     ids = [f"{prefix}-{number}" for number in range(count)]
     scene.attempted.update(ids)
     async with connect(scene.url, fallback="never") as backend:
         queue = Queue(QUEUE, backend=backend)
         for job_id in ids:
-            await queue.enqueue("odd", manner, job_id=job_id, **options)  # pyright: ignore[reportArgumentType]
+            await queue.enqueue("odd", manner, job_id=job_id)
             scene.ledger.write("acknowledged", job_id)
     return ids
 
@@ -90,14 +92,15 @@ async def all_ran_once_and_left_nothing(scene: Scene, queue: Queue, found: Seque
     counts = await queue.counts()
     finished = counts.completed + counts.failed + counts.cancelled
     async with redis.asyncio.Redis.from_url(scene.server.url) as client:  # pyright: ignore[reportUnknownMemberType]
-        stored = [key.decode() async for key in client.scan_iter(count=1000)]  # pyright: ignore[reportUnknownMemberType]
+        found_keys = cast("list[bytes]", await client.keys())  # pyright: ignore[reportUnknownMemberType]
+        stored = [key.decode() for key in found_keys]
         prefix = keys.prefix("jobqueue", QUEUE)
         own = [key.removeprefix(prefix) for key in stored if key.startswith(prefix)]
         strangers = {key for key in stored if not key.startswith(prefix)} - {keys.queues("jobqueue")}
         strangers |= {key for key in own if not any(pattern.match(key) for pattern in _DECLARED)}
         if strangers:
             scene.complaints.append(f"keys that nobody declared: {sorted(strangers)[:10]}")
-        if left := sorted(set(own) & set(_UNFINISHED)):
+        if left := sorted(set(own) & _UNFINISHED):
             scene.complaints.append(f"nothing is left to do, but there are {left}")
         if (records := sum(key.startswith("job:") for key in own)) != finished:
             scene.complaints.append(f"{records} records of {finished} finished jobs")

@@ -156,8 +156,9 @@ class LeaseKeeper:
         return silent < self._lease * BLOCKED_LEASES
 
     def _answer(self, asked: float) -> None:
-        self._last_answer = self._clock.monotonic()
-        waited = self._last_answer - asked
+        # Questions that came in while it was blocked are answered one after the other: only the first has waited.
+        since, self._last_answer = max(asked, self._last_answer), self._clock.monotonic()
+        waited = self._last_answer - since
         if self._is_long(waited):
             # What blocked the loop (code that does not let go of the interpreter) held this keeper up too.
             self._report(waited, None)

@@ -107,6 +107,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._last_resort: threading.Timer | None = None
+        self._resisted = False
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -166,7 +167,7 @@ class Worker:
         finally:
             for number in caught:
                 loop.remove_signal_handler(number)
-            if self._last_resort is not None and not any(lane.running for lane in self._lanes):
+            if self._last_resort is not None and not self._resisted:
                 self._last_resort.cancel()
 
     async def drain(self) -> None:
@@ -289,6 +290,7 @@ class Worker:
         await self._until(lambda lane: lane.is_idle, _CANCEL_SECONDS)
         for lane in self._lanes:
             for attempt in lane.running.values():
+                self._resisted = True
                 record = attempt.record
                 emit(logging.ERROR, JOB_STUBBORN, job_id=record.id, type=record.type, queue=record.queue)
         await self._until(lambda lane: lane.is_settled, _SETTLE_SECONDS)
