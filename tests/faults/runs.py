@@ -69,6 +69,8 @@ async def run(name: str, plan: Plan) -> Report:
         async with connect(server.url, fallback="never") as backend:
             queue = Queue(QUEUE, backend=backend)
             await drained(queue)
+            # Before that a process would end by the signal instead of stopping.
+            await workers.all_ready()
             codes = await asyncio.to_thread(workers.end)
             completed = [job.id for job in await _all(queue, JobState.COMPLETED)]
             failed = await _all(queue, JobState.FAILED)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.faults.__main__ import line
 from tests.faults.judge import judge
 from tests.faults.ledger import Entry
 from tests.faults.runs import run
@@ -16,14 +17,14 @@ from tests.faults.strikes import FAULTS
 pytestmark = pytest.mark.timeout(180)
 
 QUICK = {
-    "F2": Plan(jobs=1000, times=4, seed=0, lease=1, longest=0.2, every=1),
+    "F2": Plan(jobs=1000, times=4, seed=0, lease=3, longest=0.2, every=1),
     "F3": Plan(jobs=1000, times=3, seed=0, lease=5, every=0.6),
     "F4": Plan(jobs=600, times=2, seed=0, lease=1, every=0.3),
     "F6": Plan(jobs=1000, times=25, seed=0, lease=5),
-    "F7": Plan(jobs=600, times=2, seed=0, lease=1, longest=0.2),
+    "F7": Plan(jobs=600, times=2, seed=0, lease=2, longest=0.2),
     "F8": Plan(jobs=1000, times=10, seed=0, lease=5, every=0.2),
     "F10": Plan(jobs=1000, times=4, seed=0, lease=5, longest=0.2, every=0.3),
-    "F12": Plan(jobs=600, times=3, seed=0, lease=1, longest=0.05, every=0.5),
+    "F12": Plan(jobs=600, times=3, seed=0, lease=3, longest=0.05, every=0.5),
     "F21": Plan(jobs=200, times=3000, seed=0, lease=5),
 }
 
@@ -36,7 +37,7 @@ def test_every_fault_has_a_quick_form() -> None:
 async def test_nothing_is_lost_and_nothing_repeated_without_a_reason(fault: str) -> None:
     plan = QUICK[fault]
     report = await run(fault, replace(plan, seed=random.randrange(2**32)))
-    assert report.sound, report
+    assert report.sound, line(report)
     assert report.struck >= (plan.times if fault != "F21" else 1), report
     assert report.judgement.acknowledged >= plan.jobs, report
     assert set(report.exit_codes) == {0}, report

@@ -221,16 +221,16 @@ async def _odd(queue: Queue, found: Sequence[Entry]) -> list[Job[str, int]]:
 
 
 async def blocked_loops(scene: Scene) -> int:
-    """F13: jobs block their worker's event loop, for twice a lease; and every fourth time for longer than a worker
-    keeps leases for a loop that does not answer.
+    """F13: jobs block their worker's event loop, for twice a lease; every fourth time, and the last, for longer than a
+    worker keeps leases for a loop that does not answer.
     """
     lease = scene.plan.lease
     for number in range(scene.plan.times):
         await pause(scene)
         # Neighbours that are held while the loop is blocked.
         held = await odd_jobs(scene, f"held-{number}", f"wait {lease / 2}", SLOTS)
-        if number % 4 == 3:
-            blocking = await odd_jobs(scene, f"hog-{number}", f"hog {(BLOCKED_LEASES + 3) * lease}", 1)
+        if number % 4 == 3 or number == scene.plan.times - 1:
+            blocking = await odd_jobs(scene, f"hog-{number}", f"hog {(BLOCKED_LEASES + 2) * lease}", 1)
         else:
             blocking = await odd_jobs(scene, f"block-{number}", f"block {2 * lease}", 1)
         await started(scene, [*held, *blocking])
@@ -373,7 +373,7 @@ LONG: dict[str, Plan] = {
 }
 QUICK: dict[str, Plan] = {
     "F1": Plan(jobs=1000, times=0, seed=0, lease=5),
-    "F11": Plan(jobs=200, times=2, seed=0, lease=1, grace=1, slack=10),
-    "F13": Plan(jobs=200, times=4, seed=0, lease=1, slack=10),
+    "F11": Plan(jobs=200, times=2, seed=0, lease=3, grace=1, slack=10),
+    "F13": Plan(jobs=200, times=2, seed=0, lease=1.5, slack=10),
     "F14": Plan(jobs=200, times=4, seed=0, lease=5, slack=20),
 }
