@@ -16,6 +16,7 @@ from tests.faults.catalogue import FAULTS
 from tests.faults.judge import Judgement
 from tests.faults.runs import Report, run
 from tests.faults.scene import Plan
+from tests.model.__main__ import SEQUENCES, same
 from tests.simulation.__main__ import broken
 
 LONG = {
@@ -36,7 +37,8 @@ LONG = {
 
 
 SIMULATION, HISTORIES = "F23", 10_000
-NAMES = (*FAULTS, SIMULATION)
+MODEL = "F22"
+NAMES = (*FAULTS, MODEL, SIMULATION)
 
 
 def arguments() -> argparse.Namespace:
@@ -81,10 +83,14 @@ def main() -> None:
     given = arguments()
     reports: list[Report] = []
     broken_histories: list[int] = []
+    all_same = True
     for fault in given.faults or NAMES:
         seed = secrets.randbelow(2**32) if given.seed is None else given.seed
         if fault == SIMULATION:
             broken_histories = broken(seed, max(1, round(HISTORIES * given.scale)))
+            continue
+        if fault == MODEL:
+            all_same = same(seed, max(1, round(SEQUENCES * given.scale)))
             continue
         plan = LONG[fault]
         print(f"{FAULTS[fault].name} Seed {seed}.", file=sys.stderr, flush=True)
@@ -94,6 +100,8 @@ def main() -> None:
     given.report.write_text(json.dumps([asdict(report) for report in reports], indent=2) + "\n", encoding="utf-8")
     if broken_histories:
         raise SystemExit(f"look at one with: python -m tests.simulation --seed {broken_histories[0]}")
+    if not all_same:
+        raise SystemExit("memory and server differ: see above")
     if not all(report.sound for report in reports):
         raise SystemExit("jobs were lost, invented, or repeated without a reason: see above")
 

@@ -107,8 +107,8 @@ async def poison(scene: Scene) -> int:
 
 
 async def all_poison_is_buried(scene: Scene, queue: Queue, found: Sequence[Entry]) -> None:
-    """Each poisonous job lost so many workers and not more, and failed for it. It was started as often, or less: two that
-    are claimed together die of the first of them.
+    """Each poisonous job lost so many workers and not more, and failed for it. It was started as often, or less: of two
+    that are claimed together the first takes the other with it.
     """
     for number in range(scene.plan.times):
         job_id = f"poison-{number}"
