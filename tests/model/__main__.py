@@ -38,7 +38,7 @@ def same(seed: int, sequences: int, steps: int = STEPS) -> bool:
     with server(valkey_binary()) as url:
         Seeded.url = url
         try:
-            run_state_machine_as_test(Seeded, settings=settings_of(sequences, steps, derandomized=False))  # pyright: ignore[reportUnknownMemberType]
+            run_state_machine_as_test(Seeded, settings=settings_of(sequences, steps, derandomized=False))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is this seed's
             print(f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
             again = f"python -m tests.model --seed {seed} --sequences {sequences} --steps {steps}"
