@@ -15,7 +15,7 @@ from tests.faults.parts import ROOT, Outfit
 from tests.faults.scene import Plan, Scene
 from tests.faults.strikes import Fault
 from tests.faults.worker_process import QUEUE
-from tests.faults.worker_strikes import pause
+from tests.faults.worker_strikes import pause, started
 
 LAST_RELEASE = "5622d276a20254038ffe01436b8e66bc1ff33483"
 """A commit, until there are tags."""
@@ -58,6 +58,8 @@ async def rolling_upgrades(scene: Scene) -> int:
     """
     old = Outfit({"PYTHONPATH": str(scene.workers.folder / "last-release" / "src")})
     producers = [await _producer(scene, old, "past"), await _producer(scene, _TODAY, "present")]
+    # Both are at work before anything is replaced.
+    await started(scene, ["past-0", "present-0"])
     scene.attempted.add("novel")
     async with connect(scene.url, fallback="never") as backend:
         queue = Queue(QUEUE, backend=backend)

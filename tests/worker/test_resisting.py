@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from jobqueue import Job, JobState, Queue, Registry, Worker
+from jobqueue import Batch, Job, JobState, Queue, Registry, Worker
 from jobqueue.backends import Backend, RedisBackend
 from jobqueue.worker.culprit import culprit
 from tests.servers import server, valkey_binary
@@ -156,6 +156,24 @@ async def test_who_blocks_the_loop_is_named(
         assert (warning["job_id"], warning["type"]) == ("blocking", "blocking")
         assert warning["where"].startswith(f"{__name__}:")
         assert warning["where"].endswith(" in _blocking")
+
+
+async def test_a_batch_that_blocks_the_loop_is_named(
+    tickets: Queue, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    @registry.processor("blocking", batch=Batch(size=2, wait=0.01))
+    async def block(jobs: list[Job[None]]) -> None:
+        _blocking(1.5)
+
+    with caplog.at_level(logging.WARNING, "jobqueue"):
+        async with Worker(tickets, registry=registry, lease=0.6):
+            job = await tickets.enqueue("blocking", job_id="blocking")
+            await job.result(timeout=20)
+    warnings = [vars(line) for line in caplog.records if line.message == "worker.blocked"]
+    for warning in warnings:
+        assert (warning["job_id"], warning["type"]) == ("blocking", "blocking")
+    if isinstance(await tickets.backend(), RedisBackend):
+        assert len(warnings) == 1
 
 
 def test_a_thread_without_a_job_is_no_job_s() -> None:

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import FrameType
+from typing import cast
 
 from jobqueue.model.record import JobRecord
+from jobqueue.running import Attempt
+from jobqueue.worker.batch_executor import BatchExecutor
 from jobqueue.worker.executor import Executor
 
-_RUN = Executor.run.__code__
+_RUN, _RUN_BATCH = Executor.run.__code__, BatchExecutor.run.__code__
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 @dataclass(frozen=True, slots=True)
 class Culprit:
-    """``job_id`` and ``type`` are empty where no job's processor is on the stack: something else blocks the loop."""
+    """The first job, of a batch. ``job_id`` and ``type`` are empty where something else than a job is on the stack."""
 
     job_id: str
     type: str
@@ -36,11 +40,21 @@ def culprit(thread: int) -> Culprit | None:
         return None
     where = ""
     while frame is not None:
-        if frame.f_code is _RUN:
-            record = frame.f_locals.get("record")
-            if isinstance(record, JobRecord):
-                return Culprit(record.id, record.type, where)
+        record = _record(frame)
+        if record is not None:
+            return Culprit(record.id, record.type, where)
         if not where and not frame.f_code.co_filename.startswith(("<", *_LIBRARIES)):
             where = f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno} in {frame.f_code.co_name}"
         frame = frame.f_back
     return Culprit("", "", where)
+
+
+def _record(frame: FrameType) -> JobRecord | None:
+    """The job that this frame runs; the first one of a batch."""
+    if frame.f_code is _RUN:
+        record = frame.f_locals.get("record")
+        return record if isinstance(record, JobRecord) else None
+    if frame.f_code is _RUN_BATCH:
+        attempts = cast("Sequence[Attempt]", frame.f_locals.get("attempts") or ())
+        return attempts[0].record if attempts else None
+    return None
