@@ -12,7 +12,7 @@ from tests.faults.ledger import Entry
 from tests.faults.parts import Outfit
 from tests.faults.scene import Plan, Scene
 from tests.faults.strikes import Fault
-from tests.faults.worker_strikes import odd_jobs, pause
+from tests.faults.worker_strikes import odd_jobs, pause, started
 
 _DROPPED = 0.02
 
@@ -32,7 +32,8 @@ async def doubled_workers(scene: Scene) -> int:
         # Until it is ready it has nobody to hand the signal on to.
         await scene.workers.all_ready()
         scene.proxy.share = _DROPPED
-        await odd_jobs(scene, f"double-{number}", "wait 0.01", 50)
+        ids = await odd_jobs(scene, f"double-{number}", "wait 0.01", 50)
+        await started(scene, ids)
         scene.proxy.share = 0
         code, _ = await asyncio.to_thread(scene.workers.terminate, scene.chance.randrange(scene.plan.workers))
         if code != 0:

@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from jobqueue import Queue, Registry, Worker
+from jobqueue import BackendUnavailable, Queue, Registry, Worker
 from jobqueue.backends import RedisBackend
 from tests.faults import manners
 from tests.faults.ledger import Ledger
@@ -49,7 +49,7 @@ async def _use(backend: RedisBackend, queue: Queue) -> None:
         try:
             await backend.open()
             await queue.counts()
-        except ConnectionError:
+        except BackendUnavailable:
             # A lost reply, which opening does not make good.
             continue
         else:
