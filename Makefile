@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup test check audit demo bench faults clean
+.PHONY: help setup test check audit demo bench faults soak clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -40,6 +40,9 @@ bench: $(STAMP) ## Measure against the rivals (ONLY=jobqueue,bullmq, ARGS="--mea
 
 faults: $(STAMP) ## Kill, stop and cut off real processes, and count what is lost (ARGS="F2 --scale 0.1 --seed 7")
 	$(BIN)/python -m tests.faults $(ARGS)
+
+soak: $(STAMP) ## Faults at random for MINUTES=10, and whether anything grows (ARGS="--seed 7")
+	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10) $(ARGS)
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .pytest_cache .hypothesis .ruff_cache .bench demo-data dist build

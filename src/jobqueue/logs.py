@@ -16,13 +16,15 @@ is the host's business.
 | ``job.cancelled`` | info | job_id, type, queue, reason |
 | ``job.recovered`` | warning | job_id, queue |
 | ``job.unknown_type`` | warning | job_id, type, queue, in_seconds |
+| ``job.newer`` (a newer release has written it) | warning | job_id, type, queue, in_seconds |
 | ``job.stubborn`` | error | job_id, type, queue |
 | ``job.suspect`` (it has cost workers and runs alone) | warning | job_id, type, queue, workers_lost |
 | ``lease.lost`` | warning | job_id, type, queue |
 | ``listener.failed`` | error | event_name, job_id, listener, error |
 | ``listener.dropped`` | warning | event_name, job_id |
 | ``worker.started`` ``worker.stopping`` ``worker.stopped`` | info | worker, queues |
-| ``worker.blocked`` | warning | queue, seconds, job_ids |
+| ``worker.blocked`` (its event loop does not answer) | warning | queue, seconds, job_ids; the one that blocks it, if \
+known: job_id, type, where (module, line, function) |
 | ``backend.lost`` | warning | queue, error |
 | ``backend.restored`` | info | queue |
 | ``backend.fallback`` | warning | reason, advice |
@@ -56,6 +58,7 @@ JOB_CANCELLED: Final = "job.cancelled"
 JOB_RECOVERED: Final = "job.recovered"
 JOB_SUSPECT: Final = "job.suspect"
 JOB_UNKNOWN_TYPE: Final = "job.unknown_type"
+JOB_NEWER: Final = "job.newer"
 JOB_STUBBORN: Final = "job.stubborn"
 LEASE_LOST: Final = "lease.lost"
 LISTENER_FAILED: Final = "listener.failed"

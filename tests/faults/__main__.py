@@ -9,38 +9,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from tests.faults.catalogue import FAULTS, LONG
 from tests.faults.runs import Report, run
-from tests.faults.scene import Plan
-from tests.faults.strikes import FAULTS
 from tests.faults.summary import recovery, write
+from tests.model.__main__ import SEQUENCES, same
 from tests.simulation.__main__ import broken
 
-LONG = {
-    "F2": Plan(jobs=20_000, times=200, seed=0, longest=0.1, every=0.5),
-    "F3": Plan(jobs=20_000, times=20, seed=0, every=1.5),
-    "F4": Plan(jobs=10_000, times=10, seed=0, lease=5, every=2),
-    "F5": Plan(jobs=1_000, times=3, seed=0, longest=5, every=10),
-    "F6": Plan(jobs=20_000, times=1000, seed=0),
-    "F7": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.3, every=0.5),
-    "F8": Plan(jobs=20_000, times=150, seed=0, every=2),
-    "F9": Plan(jobs=20_000, times=20, seed=0, every=2),
-    "F10": Plan(jobs=20_000, times=50, seed=0, longest=0.5, every=0.5),
-    "F12": Plan(jobs=5_000, times=10, seed=0, lease=5, longest=0.1, every=1),
-    "F15": Plan(jobs=5_000, times=4, seed=0, longest=0.2, every=20),
-    "F16": Plan(jobs=20_000, times=1200, seed=0),
-    "F17": Plan(jobs=5_000, times=30, seed=0, longest=0.2),
-    "F19": Plan(jobs=20_000, times=6, seed=0, lease=5, every=4),
-    "F20": Plan(jobs=20_000, times=6, seed=0, every=10),
-    "F21": Plan(jobs=1_000, times=100_000, seed=0),
-    "F25": Plan(jobs=50_000, times=60, seed=0, longest=0.01, workers=4, every=1),
-    "F30": Plan(jobs=5_000, times=10, seed=0, every=10),
-    "F31": Plan(jobs=20_000, times=10, seed=0, every=1),
-    "F32": Plan(jobs=20_000, times=6, seed=0, every=3),
-}
-
-
 SIMULATION, HISTORIES = "F23", 10_000
-NAMES = (*FAULTS, SIMULATION)
+MODEL = "F22"
+NAMES = (*FAULTS, MODEL, SIMULATION)
 
 
 def arguments() -> argparse.Namespace:
@@ -82,10 +59,14 @@ def main() -> None:
     given = arguments()
     reports: list[Report] = []
     broken_histories: list[int] = []
+    all_same = True
     for fault in given.faults or NAMES:
         seed = secrets.randbelow(2**32) if given.seed is None else given.seed
         if fault == SIMULATION:
             broken_histories = broken(seed, max(1, round(HISTORIES * given.scale)))
+            continue
+        if fault == MODEL:
+            all_same = same(seed, max(1, round(SEQUENCES * given.scale)))
             continue
         plan = LONG[fault]
         print(f"{FAULTS[fault].name} Seed {seed}.", file=sys.stderr, flush=True)
@@ -97,6 +78,8 @@ def main() -> None:
         print(f"The report is in {given.report}, a page of it in {page}.", file=sys.stderr)
     if broken_histories:
         raise SystemExit(f"look at one with: python -m tests.simulation --seed {broken_histories[0]}")
+    if not all_same:
+        raise SystemExit("memory and server differ: see above")
     if not all(report.sound for report in reports):
         raise SystemExit("jobs were lost, invented, or repeated without a reason: see above")
 

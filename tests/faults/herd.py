@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import redis
 
@@ -12,8 +14,9 @@ from jobqueue import NewJob, Queue, connect
 from jobqueue.backends.protocol import MAX_BATCH, Backend, Exchange
 from jobqueue.backends.redis.scripts import script
 from jobqueue.worker.upkeep import ORPHANS
+from tests.faults.crew import Outfit
 from tests.faults.ledger import entries
-from tests.faults.scene import Scene
+from tests.faults.scene import Plan, Scene
 from tests.faults.worker_process import QUEUE
 
 _MOST_WOKEN = 2.0
@@ -25,6 +28,11 @@ _MOST_MS = 25.0
 _EXPIRING = 0.4
 """Of the plan's jobs, those whose leases end at once."""
 _LEASE_MS = 2000
+
+
+def many_lanes(_: Plan, __: Path) -> Sequence[Outfit]:
+    """Fifty lanes a process."""
+    return [Outfit(module="tests.faults.herd_process")]
 
 
 async def thundering_herd(scene: Scene) -> int:

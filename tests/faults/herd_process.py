@@ -1,5 +1,5 @@
 """Fifty lanes in one process, each with a waker and a slot of its own: ``python -m tests.faults.herd_process URL LEDGER
-LEASE LONGEST``. Each time that the server wakes one of them is written into the ledger.
+LEASE LONGEST GRACE``. Each time that the server wakes one of them is written into the ledger.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Watched(RedisBackend):
         return woken
 
 
-async def main(url: str, path: str, lease: float, longest: float) -> None:
+async def main(url: str, path: str, lease: float, longest: float, grace: float) -> None:
     ledger, registry = Ledger(Path(path)), Registry()
 
     @registry.processor("work")
@@ -43,7 +43,7 @@ async def main(url: str, path: str, lease: float, longest: float) -> None:
     backend.ledger = ledger
     await backend.open()
     queue = Queue(QUEUE, backend=backend, defaults=JobDefaults(keep=Keep(completed=None)))
-    workers = [Worker(queue, registry=registry, concurrency=1, lease=lease) for _ in range(LANES)]
+    workers = [Worker(queue, registry=registry, concurrency=1, lease=lease, grace=grace) for _ in range(LANES)]
     await asyncio.gather(*(worker.start() for worker in workers))
     ledger.write("ready")
     await workers[0].run()
@@ -53,4 +53,4 @@ async def main(url: str, path: str, lease: float, longest: float) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], *(float(word) for word in sys.argv[3:])))

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from jobqueue import BackendFull, BackendUnavailable, Job, JobState, Queue, connect
+from tests.faults.catalogue import FAULTS
+from tests.faults.crew import WorkerProcesses
+from tests.faults.fault import Fault
 from tests.faults.judge import Judgement, judge
 from tests.faults.ledger import Ledger, entries
-from tests.faults.parts import WorkerProcesses
 from tests.faults.proxy import Proxy
 from tests.faults.scene import Plan, Scene
-from tests.faults.strikes import FAULTS, Fault
 from tests.faults.whole import torn
-from tests.faults.worker_process import QUEUE
+from tests.faults.worker_process import POISONOUS, QUEUE
 
 _BATCH = 50
 _PATIENCE = 120.0
@@ -57,14 +58,9 @@ async def run(name: str, plan: Plan) -> Report:
         ledger = Ledger(path)
         stack.callback(ledger.close)
         url = proxy.url if proxy else server.url
+        outfits = fault.dress(plan, folder) if fault.dress else ()
         workers = WorkerProcesses(
-            url,
-            ledger,
-            path,
-            lease=plan.lease,
-            longest=plan.longest,
-            environment=server.worker_environment,
-            crew=fault.crew,
+            url, ledger, path, lease=plan.lease, longest=plan.longest, grace=plan.grace, outfits=outfits
         )
         stack.callback(workers.end)
         for _ in range(plan.workers):
@@ -74,7 +70,7 @@ async def run(name: str, plan: Plan) -> Report:
         struck = await _under(fault, scene)
         async with connect(server.url, fallback="never", clock=server.clock) as backend:
             queue = Queue(QUEUE, backend=backend)
-            await _drained(queue)
+            await drained(queue)
             # One that has only just been started has no handler for the signal yet.
             await workers.all_ready()
             codes = await asyncio.to_thread(workers.end)
@@ -87,7 +83,7 @@ async def run(name: str, plan: Plan) -> Report:
             completed += [job_id for job_id in scene.fleeting & ended if await queue.get(job_id) is None]
             if fault.inspect is not None:
                 await fault.inspect(scene, queue, found)
-            if fault.innocent and (wronged := set(buried) - fault.guilty(scene)):
+            if fault.innocent and (wronged := [job_id for job_id in buried if not job_id.startswith(POISONOUS)]):
                 scene.complaints.append(f"buried, though they did nothing: {sorted(wronged)}")
     judgement = judge(found, completed, scene.attempted, buried=buried, mortal=scene.mortal, outages=fault.outages)
     return Report(name, plan, struck, judgement, tuple(codes), tuple(scene.complaints), scene.figures)
@@ -134,7 +130,7 @@ async def _room(queue: Queue, striking: asyncio.Task[int]) -> None:
             return
 
 
-async def _drained(queue: Queue) -> None:
+async def drained(queue: Queue) -> None:
     """Return when nothing is left to do. Raises TimeoutError when nothing has moved for a long time."""
     before, moved = None, time.monotonic()
     while (counts := await queue.counts()).waiting or counts.active or counts.delayed:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import dataclass, field
 
+from tests.faults.crew import WorkerProcesses
 from tests.faults.ledger import Ledger
-from tests.faults.parts import DurableServer, WorkerProcesses
+from tests.faults.parts import DurableServer
 from tests.faults.proxy import Proxy
 
 
@@ -24,6 +26,11 @@ class Plan:
     workers: int = 3
     every: float = 0.25
     """Between two strikes."""
+    grace: float = 5
+    """Of a worker that is told to stop."""
+    slack: float = 1
+    """How many times slower than promised a thing may be before it is a complaint: more than 1 on a machine that has
+    other things to do."""
 
 
 @dataclass(slots=True)
@@ -54,6 +61,10 @@ class Scene:
     def most(self, what: str, value: float) -> None:
         """Keep the largest of a figure."""
         self.figures[what] = round(max(value, self.figures.get(what, 0)), 3)
+
+    async def pause(self) -> None:
+        """Between two strikes."""
+        await asyncio.sleep(self.chance.uniform(0.5, 1.5) * self.plan.every)
 
     @property
     def url(self) -> str:

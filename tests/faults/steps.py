@@ -1,6 +1,6 @@
 """F15: the server's clock is set, back and forth, by several leases.
 
-Where libfaketime is installed (Debian: ``apt-get install faketime``) the server's own clock is set, from outside, while
+Where libfaketime is installed the server's own clock is set, from outside, while
 it runs. Elsewhere workers and producers hand every script the same wrong time in the argument that tests of virtual
 time use: the scripts see the same step, the server's blocking calls do not.
 """
@@ -8,14 +8,17 @@ time use: the scripts see the same step, the server's blocking calls do not.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
+from tests.faults.crew import Outfit
 from tests.faults.parts import DurableServer
-from tests.faults.scene import Scene
-from tests.faults.shift import SHIFT, ShiftedClock
+from tests.faults.scene import Plan, Scene
+from tests.faults.shift import SHIFT, ShiftedClock, faketime, set_clock
 
 _LEASES = 4
-_LIBRARIES = ("lib/*/faketime/libfaketimeMT.so.1", "lib*/faketime/libfaketimeMT.so.1")
+_FILE = "shift"
+"""In the run's folder: how far the clock is off."""
 
 
 class AdjustedServer(DurableServer):
@@ -23,26 +26,24 @@ class AdjustedServer(DurableServer):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._shift = folder / "shift"
-        library = next((found for place in _LIBRARIES for found in Path("/usr").glob(place)), None)
-        self.by_itself = library is not None
-        if library:
-            self.environment = {
-                "LD_PRELOAD": str(library),
-                "FAKETIME_TIMESTAMP_FILE": str(self._shift),
-                "FAKETIME_NO_CACHE": "1",
-                "DONT_FAKE_MONOTONIC": "1",
-            }
+        self._shift = folder / _FILE
+        own = faketime(self._shift)
+        self.by_itself = own is not None
+        if own is not None:
+            self.environment = own
         else:
             self.clock = ShiftedClock(self._shift)
-            self.worker_environment = {SHIFT: str(self._shift)}
         self.adjust(0)
 
     def adjust(self, seconds: float) -> None:
         """So far from the true time it is to be."""
-        fresh = self._shift.with_suffix(".new")
-        fresh.write_text(f"{seconds:+.3f}", encoding="ascii")
-        fresh.rename(self._shift)
+        set_clock(self._shift, seconds)
+
+
+def told_the_time(_: Plan, folder: Path) -> Sequence[Outfit]:
+    """Workers that tell the server what time it is, where nothing else can."""
+    path = folder / _FILE
+    return [Outfit() if faketime(path) else Outfit({SHIFT: str(path)})]
 
 
 async def adjusted_clock(scene: Scene) -> int:

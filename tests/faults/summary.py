@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.faults.catalogue import FAULTS
 from tests.faults.judge import Judgement
 from tests.faults.runs import Report
-from tests.faults.strikes import FAULTS
 
 _COLUMNS = (
     "fault", "seed", "strikes", "acknowledged", "lost", "gone with their server", "unexpected", "buried", "repeated",

@@ -239,15 +239,18 @@ def machine(valkey_url: str) -> type[Equivalence]:
     return Equivalence
 
 
+def settings_of(sequences: int, steps: int, *, derandomized: bool) -> settings:
+    """So many sequences of so many operations each; ``derandomized``: the same ones every time."""
+    return settings(
+        max_examples=sequences,
+        stateful_step_count=steps,
+        deadline=None,
+        derandomize=derandomized,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+
+
 @pytest.mark.timeout(300)
 def test_memory_and_server_are_the_same(machine: type[Equivalence]) -> None:
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=60,
-            stateful_step_count=30,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-        ),
-    )
+    run_state_machine_as_test(machine, settings=settings_of(60, 30, derandomized=True))

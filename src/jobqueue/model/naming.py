@@ -7,6 +7,7 @@ import re
 from jobqueue.errors import InvalidName
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_NEWER_FORMAT = re.compile(r"format=[0-9]{1,4}")
 _JOB_ID = re.compile(r"[A-Za-z0-9._:@/+=~-]{1,200}")
 
 
@@ -27,6 +28,12 @@ def is_name(value: str) -> bool:
 def shown_name(value: str) -> str:
     """A name that was read from storage, for a log line: "?" where somebody wrote what is none."""
     return value if is_name(value) else "?"
+
+
+def is_of_newer_release(stored_type: str) -> bool:
+    """Whether a stored job type says that its record is in a format that came after this release's (ADR 17)."""
+    name, _, mark = stored_type.partition(" ")
+    return _NEWER_FORMAT.fullmatch(mark) is not None and is_name(name)
 
 
 def checked_job_id(value: str) -> str:

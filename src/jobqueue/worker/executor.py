@@ -1,6 +1,7 @@
 """Runs one job and says what it came to.
 
-1. Find the processor; none here: the job is released for a worker that has one.
+1. Find the processor; none here, or the record is a newer release's: the job is released for a worker that
+   has one.
 2. Check the data; not what the processor takes: the job fails without an attempt.
 3. Call the processor through the middleware, where it belongs: on the loop, in a thread, in a process.
 4. Turn what it returned or raised into an outcome.
@@ -27,6 +28,7 @@ from jobqueue.logs import (
     JOB_CANCELLED,
     JOB_COMPLETED,
     JOB_FAILED,
+    JOB_NEWER,
     JOB_RELEASED,
     JOB_RETRYING,
     JOB_STARTED,
@@ -35,7 +37,7 @@ from jobqueue.logs import (
     listening,
 )
 from jobqueue.model.letter import BAD_SIGNATURE
-from jobqueue.model.naming import is_name
+from jobqueue.model.naming import is_name, is_of_newer_release
 from jobqueue.model.options import JobOptions
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
 from jobqueue.model.record import JobRecord
@@ -82,6 +84,12 @@ class Executor:
         """
         known = self._chains.get(record.type) or self._chain(record.type)
         if known is None:
+            if is_of_newer_release(record.type):
+                emit(
+                    logging.WARNING, JOB_NEWER, job_id=record.id, type=record.type, queue=record.queue,
+                    in_seconds=UNKNOWN_TYPE_DELAY_MS / 1000,
+                )  # fmt: skip
+                return Released("written by a newer release", delay_ms=UNKNOWN_TYPE_DELAY_MS)
             if not is_name(record.type):
                 return self._nobodys(record, attempt, "the stored job type is not a name", kind="InvalidType")
             if isinstance(record.data, Refused):

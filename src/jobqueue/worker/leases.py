@@ -4,7 +4,8 @@ cannot starve.
 A processor that blocks the loop (``time.sleep``, a long computation) would let every lease of its worker run
 out, and all their jobs would run twice. So leases on a server are renewed from a small thread with an event
 loop and connections of its own, which also notices that the main loop does not answer, says so and names the
-jobs. It goes on for a bounded time only: a loop that never comes back is a dead worker, and its jobs belong to
+job that blocks it. It goes on for a bounded time only: a loop that never comes back is a dead worker, and its jobs
+belong to
 others.
 """
 
@@ -23,6 +24,7 @@ from jobqueue.backends.protocol import Backend
 from jobqueue.errors import BackendError
 from jobqueue.logs import WORKER_BLOCKED, emit
 from jobqueue.patience import Patience
+from jobqueue.worker.culprit import Culprit, culprit
 from jobqueue.worker.lane import Lane
 
 _JOIN_SECONDS = 2.0
@@ -78,13 +80,16 @@ class OwnThread:
 
 
 class LeaseKeeper:
-    """Renews the leases of a worker's lanes, of which there is at least one; ``lease`` is in seconds."""
+    """Renews the leases of a worker's lanes, of which there is at least one; ``lease`` is in seconds. It is made on the
+    worker's event loop.
+    """
 
     def __init__(self, lanes: Sequence[Lane], lease: float, apart: Apart) -> None:
         self._lanes = lanes
         self._lease = lease
         self._apart = apart
         self._clock = lanes[0].clock
+        self._main_thread = threading.get_ident()
         self._last_answer = self._clock.monotonic()
         self._reported = False
 
@@ -154,22 +159,34 @@ class LeaseKeeper:
 
     def _main_loop_lives(self) -> bool:
         """Ask the main loop for a sign; False when it has been silent for too long to be trusted with its jobs."""
-        silent = self._clock.monotonic() - self._last_answer
-        self._apart.tell(self._answer)
-        if silent > self._lease * 0.9 and not self._reported:
-            self._reported = True
-            for lane in self._lanes:
-                ids = list(lane.running)[:10]
-                if ids:
-                    emit(
-                        logging.WARNING,
-                        WORKER_BLOCKED,
-                        queue=lane.queue.name,
-                        seconds=round(silent, 1),
-                        job_ids=ids,
-                    )
+        asked = self._clock.monotonic()
+        silent = asked - self._last_answer
+        self._apart.tell(self._answer, asked)
+        if self._is_long(silent):
+            self._report(silent, culprit(self._main_thread))
         return silent < self._lease * BLOCKED_LEASES
 
-    def _answer(self) -> None:
-        self._last_answer = self._clock.monotonic()
+    def _answer(self, asked: float) -> None:
+        # Questions that came in while it was blocked are answered one after the other: only the first has waited.
+        since, self._last_answer = max(asked, self._last_answer), self._clock.monotonic()
+        waited = self._last_answer - since
+        if self._is_long(waited):
+            # What blocked the loop (code that does not let go of the interpreter) held this keeper up too.
+            self._report(waited, None)
         self._reported = False
+
+    def _is_long(self, silent: float) -> bool:
+        return silent > self._lease * 0.9 and not self._reported
+
+    def _report(self, silent: float, culprit: Culprit | None) -> None:
+        self._reported = True
+        for lane in self._lanes:
+            ids = list(lane.running)[:10]
+            if ids:
+                emit(
+                    logging.WARNING, WORKER_BLOCKED,
+                    queue=lane.queue.name, seconds=round(silent, 1), job_ids=ids,
+                    job_id=culprit.job_id if culprit else "",
+                    type=culprit.type if culprit else "",
+                    where=culprit.where if culprit else "",
+                )  # fmt: skip

@@ -22,6 +22,9 @@ from jobqueue.worker.executor import Executor
 from jobqueue.worker.gathering import Gathering
 from jobqueue.worker.ready import Ready
 
+_LEAVE_SECONDS = 0.1
+"""What cancelled slots may take at the end of their lane."""
+
 
 class Slots:
     """``count`` slots. ``ended`` is called with the attempts of a run that is over and its seconds, ``hand_in`` then
@@ -55,11 +58,27 @@ class Slots:
         self._ended = ended
         self._hand_in = hand_in
         self._idle: list[asyncio.Future[None]] = []
+        self._over = False
 
     def start(self, tasks: TaskGroup, name: str) -> None:
         """Start the tasks."""
-        for number in range(self.count):
-            tasks.start_soon(self._slot, name=f"{name} slot {number}")
+        tasks.start_soon(self._keep, name, name=f"{name} slots")
+
+    async def _keep(self, name: str) -> None:
+        """Slots are tasks of their own: one whose job swallows its cancellation is left behind when the lane ends,
+        instead of keeping the worker from its end.
+        """
+        slots = [asyncio.create_task(self._slot(), name=f"{name} slot {number}") for number in range(self.count)]
+        try:
+            done, _ = await asyncio.wait(slots, return_when=asyncio.FIRST_EXCEPTION)
+            for slot in done:
+                slot.result()
+        finally:
+            self._over = True
+            for slot in slots:
+                slot.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait(slots, timeout=_LEAVE_SECONDS)
 
     def start_one(self) -> bool:
         """There is something to run: let an idle slot take it. False if none is idle."""
@@ -102,7 +121,7 @@ class Slots:
 
     async def _slot(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._over:
             # One scope serves many jobs: entering one for each would cost as much as running it.
             with anyio.CancelScope() as scope:
                 while not scope.cancel_called:

@@ -14,6 +14,7 @@ import os
 import secrets
 import signal
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
@@ -41,6 +42,10 @@ _PUMPS = 2
 _CANCEL_SECONDS = 2.0
 """How long a cancelled processor may take to end before it is called stubborn."""
 _SETTLE_SECONDS = 5.0
+_HURRIED_SECONDS = 0.25
+"""What each of the above comes to after a second signal."""
+_LAST_SECONDS = 0.9
+"""From a second signal to the end of the process, if something in it does not end by itself."""
 _OTHERS_PAUSE = 0.02
 
 Lifespan = Callable[["Worker"], AbstractAsyncContextManager[Any]]
@@ -85,7 +90,8 @@ class Worker:
             raise InvalidOption(f"max_stalls must be from 1, not {max_stalls!r}")
         self.queues = queues
         self.name = name
-        self.id = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.id = _new_id()
+        self._process = os.getpid()
         self._slots = _slots(queues, concurrency)
         self._registry = registry
         self._lease = span_ms("lease", lease, zero=False) / 1000
@@ -100,6 +106,8 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._last_resort: threading.Timer | None = None
+        self._resisted = False
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -119,6 +127,9 @@ class Worker:
         """Start; returns when jobs are being claimed. Raises what opening a backend or the lifespan raises."""
         if self._task is not None:
             raise JobQueueError("this worker has been started already; make a new one")
+        if self._process != os.getpid():
+            # It was made before a fork: the same object starts in the parent, or in another child, too.
+            self.id, self._process = _new_id(), os.getpid()
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._live(started), name=f"jobqueue worker {self.id}")
         done, _ = await asyncio.wait({started, self._task}, return_when=asyncio.FIRST_COMPLETED)
@@ -135,14 +146,16 @@ class Worker:
             await asyncio.shield(self._task)
 
     async def run(self, *, signals: bool = True) -> None:
-        """Work until SIGTERM or SIGINT (a second one cancels running jobs at once), or until ``stop()``.
+        """Work until SIGTERM or SIGINT, or until ``stop()``.
 
-        ``signals=False`` leaves the process's signal handlers alone.
+        A second signal cancels running jobs at once and hands them back; if this does not end within a second, because
+        a processor swallows its cancellation or runs in a thread, the signal ends the process. ``signals=False`` leaves
+        the process's signal handlers alone.
         """
         loop = asyncio.get_running_loop()
         caught = [signal.SIGTERM, signal.SIGINT] if signals else []
         for number in caught:
-            loop.add_signal_handler(number, self._on_signal)
+            loop.add_signal_handler(number, self._on_signal, number)
         try:
             if self._task is None:
                 await self.start()
@@ -154,6 +167,8 @@ class Worker:
         finally:
             for number in caught:
                 loop.remove_signal_handler(number)
+            if self._last_resort is not None and not self._resisted:
+                self._last_resort.cancel()
 
     async def drain(self) -> None:
         """Run until nothing is waiting or active in any of the queues, then return (and stop, if this call
@@ -191,9 +206,15 @@ class Worker:
                 return False
         return all(lane.is_quiet for lane in self._lanes)
 
-    def _on_signal(self) -> None:
+    def _on_signal(self, number: signal.Signals) -> None:
         if self._stop.is_set():
             self._hurry.set()
+            # From a thread, because whatever hinders the end may block the loop as well.
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+            self._last_resort = threading.Timer(_LAST_SECONDS, os.kill, (os.getpid(), number))
+            self._last_resort.daemon = True
+            self._last_resort.start()
         self._stop.set()
 
     async def _live(self, started: asyncio.Future[None]) -> None:
@@ -263,18 +284,19 @@ class Worker:
             lane.stopping = True
             lane.stop_timer()
             lane.hand_back_ready()
-        await self._until(lambda lane: lane.is_idle, self._grace, hurry=True)
+        await self._until(lambda lane: lane.is_idle, self._grace, hurried=0)
         for lane in self._lanes:
             lane.hand_back_running()
         await self._until(lambda lane: lane.is_idle, _CANCEL_SECONDS)
         for lane in self._lanes:
             for attempt in lane.running.values():
+                self._resisted = True
                 record = attempt.record
                 emit(logging.ERROR, JOB_STUBBORN, job_id=record.id, type=record.type, queue=record.queue)
         await self._until(lambda lane: lane.is_settled, _SETTLE_SECONDS)
         for lane, rounds in zip(self._lanes, self._rounds, strict=True):
             try:
-                async with asyncio.timeout(_SETTLE_SECONDS):
+                async with asyncio.timeout(_HURRIED_SECONDS if self._hurry.is_set() else _SETTLE_SECONDS):
                     if lane.listening is not None:
                         await lane.listening.until_told()
                     await rounds.empty_outbox()
@@ -283,18 +305,26 @@ class Worker:
                 # The outbox and the registry are looked after by whoever lives on.
                 continue
 
-    async def _until(self, rested: Callable[[Lane], bool], seconds: float, *, hurry: bool = False) -> None:
-        """Wait until every lane has come to rest, for ``seconds`` at the most; ``hurry``: or a second signal."""
+    async def _until(
+        self, rested: Callable[[Lane], bool], seconds: float, *, hurried: float = _HURRIED_SECONDS
+    ) -> None:
+        """Wait until every lane has come to rest, for ``seconds`` at the most; after a second signal ``hurried``."""
         resting = asyncio.gather(*(lane.onlookers.until(lambda lane=lane: rested(lane)) for lane in self._lanes))
-        hurried = asyncio.ensure_future(self._hurry.wait())
-        waited: set[asyncio.Future[Any]] = {resting, hurried} if hurry else {resting}
-        await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for future in (resting, hurried):
+        signalled = asyncio.ensure_future(self._hurry.wait())
+        await asyncio.wait({resting, signalled}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if self._hurry.is_set() and not resting.done():
+            await asyncio.wait({resting}, timeout=hurried)
+        for future in (resting, signalled):
             future.cancel()
-        await asyncio.gather(resting, hurried, return_exceptions=True)
+        await asyncio.gather(resting, signalled, return_exceptions=True)
 
     def __repr__(self) -> str:
         return f"<Worker {self.id} on {', '.join(queue.name for queue in self.queues)}>"
+
+
+def _new_id() -> str:
+    """Unlike any other worker's, also where all hosts are called the same and all processes have number 1."""
+    return f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(6)}"
 
 
 def _slots(queues: Sequence[Queue], concurrency: int | Mapping[Any, int]) -> dict[str, int]:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from jobqueue.backends.redis.codec import Word
 from jobqueue.backends.redis.connection import Line, Lines, NoScript
+from jobqueue.backends.redis.forking import watch
 from jobqueue.backends.redis.scripts import script
 from jobqueue.errors import BackendClosed, BackendUnavailable
 
@@ -31,11 +32,16 @@ class Calls:
     def __init__(self, lines: Lines, deadline: float) -> None:
         self._lines = lines
         self._deadline = deadline
+        self.closed = False
+        self.begin_anew()
+        watch(self)
+
+    def begin_anew(self) -> None:
+        """At first, and after a fork: nobody else calls under these names."""
         self._identity = secrets.token_hex(6)
         self._idle_channels: list[str] = []
         self._channels = 0
         self._sequence = 0
-        self.closed = False
 
     async def run(self, name: str, prefix: str, *words: Word) -> Any:
         """Run a script once. After BackendUnavailable it may have taken effect."""

@@ -37,6 +37,7 @@ from redis.exceptions import (
 )
 
 from jobqueue.backends.redis.causes import shut_out, untrusted
+from jobqueue.backends.redis.forking import watch
 from jobqueue.backends.redis.wire import Wire, wire_of
 from jobqueue.errors import AccessDenied, BackendError, BackendFull, BackendUnavailable, WrongServer
 
@@ -157,8 +158,11 @@ class Switchboard:
     def __init__(self, pool: ConnectionPool, lines: int = _LINES) -> None:
         self._pool = pool
         self._idle: list[Line] = []
+        self._lines = lines
         self._free = asyncio.Semaphore(lines)
         self._all: set[Line] = set()
+        self._of_parents: list[Line] = []
+        watch(self)
 
     @property
     def is_idle(self) -> bool:
@@ -186,6 +190,13 @@ class Switchboard:
             return await use(line)
         finally:
             self._idle.append(line)
+
+    def begin_anew(self) -> None:
+        """After a fork: the lines are the parent's."""
+        self._of_parents += self._all
+        self._all = set()
+        self._idle = []
+        self._free = asyncio.Semaphore(self._lines)
 
     async def close(self) -> None:
         """Close every line, also those in use: their calls end as if the server had gone. The next call opens anew."""

@@ -21,6 +21,7 @@ import redis.asyncio
 from redis.asyncio.connection import ConnectionPool
 
 from jobqueue.backends.redis.connection import Line, Redirected, Switchboard
+from jobqueue.backends.redis.forking import watch
 from jobqueue.backends.redis.slots import Address, SlotMap, slot_of
 from jobqueue.errors import BackendError, BackendUnavailable, ConfigurationError
 
@@ -54,11 +55,16 @@ class Routes:
         """Why the last look found nothing, if so."""
         self._silent: set[Address] = set()
         """Nodes that could not be reached when they were last tried: they are asked last."""
+        watch(self)
 
     @property
     def nodes(self) -> tuple[Address, ...]:
         """Every node known, the seeds last."""
         return tuple(dict.fromkeys((*self._map.nodes, *self._seeds)))
+
+    def begin_anew(self) -> None:
+        """After a fork: nobody is looking here. The map is as good as before, and switchboards see to their lines."""
+        self._looking = asyncio.Lock()
 
     async def carry(
         self, key: str | None, use: Callable[[Line], Awaitable[ResultT]], *, whole: bool = False

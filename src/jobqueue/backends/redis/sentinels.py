@@ -29,6 +29,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobqueue.backends.redis.causes import UnknownService, nobody_listens, untrusted
+from jobqueue.backends.redis.forking import watch
 
 _HEAD_START = 0.2
 _ANSWER_SECONDS = 1.0
@@ -53,6 +54,13 @@ class Sentinels:
         self._looks: set[asyncio.Task[None]] = set()
         self.probe: Callable[[], AbstractConnection] | None = None
         """Makes a connection that finds the primary by itself when it is opened."""
+        watch(self)
+
+    def begin_anew(self) -> None:
+        """After a fork: the connections, and the event loop that asks for them, are the parent's."""
+        self._lock = threading.Lock()
+        self._lines = weakref.WeakKeyDictionary()
+        self._lookout = None
 
     @property
     def addresses(self) -> list[Address]:

@@ -1,0 +1,106 @@
+"""F27: many producers race for the same job ids."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+
+import redis.asyncio
+
+from jobqueue import Job, JobState, Keep, Queue, Registry, Worker, connect
+from jobqueue.backends import RedisBackend
+from jobqueue.backends.redis import keys
+from tests.faults.parts import ROOT
+from tests.faults.scene import Scene
+from tests.faults.worker_process import QUEUE
+
+_PROCESSES, _RIVALS = 4, 16
+_LOOKED_AT = 20
+
+
+async def racing_producers(scene: Scene) -> int:
+    """F27: 64 producers in four processes enqueue the same ids; one process is killed in the middle, and its successor
+    begins again.
+    """
+    count = scene.plan.jobs // 2
+    ids = [f"raced-{number}" for number in range(count)]
+    scene.attempted.update(ids)
+    racers = [await _racers(scene, count) for _ in range(_PROCESSES)]
+    looking = asyncio.create_task(_never_two(scene, ids))
+    await scene.pause()
+    racers[0].kill()
+    await racers[0].wait()
+    racers[0] = await _racers(scene, count)
+    for racer in racers:
+        if await racer.wait():
+            scene.complaints.append(f"a producer ended with {racer.returncode}")
+    looking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await looking
+    await _free_again(scene)
+    return scene.plan.times
+
+
+async def _racers(scene: Scene, count: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.faults.producer_process",
+        scene.url, str(scene.workers.path), "raced", str(count), str(_RIVALS),
+        cwd=ROOT,
+    )  # fmt: skip
+
+
+async def _never_two(scene: Scene, ids: list[str]) -> None:
+    """Look at some of the ids, all states of each in one step, for as long as this is wanted."""
+    prefix, looks = keys.prefix("jobqueue", QUEUE), 0
+    once: set[str] = set()
+    async with redis.asyncio.Redis.from_url(scene.url) as client:  # pyright: ignore[reportUnknownMemberType]
+        try:
+            while True:
+                some = scene.chance.sample(ids, min(_LOOKED_AT, len(ids)))
+                async with client.pipeline(transaction=True) as step:
+                    for job_id in some:
+                        for state in JobState:
+                            step.zscore(prefix + state, job_id)
+                    scores = await step.execute()
+                states = len(JobState)
+                for place, job_id in enumerate(some):
+                    found = sum(score is not None for score in scores[place * states : (place + 1) * states])
+                    if found > 1 or (found == 0 and job_id in once):
+                        scene.complaints.append(f"{job_id} was in {found} states at once")
+                    if found:
+                        once.add(job_id)
+                looks += 1
+                await asyncio.sleep(0.02)
+        finally:
+            scene.figures["ids looked at"], scene.figures["looks"] = len(once), looks
+
+
+async def _free_again(scene: Scene) -> None:
+    """An id whose job has ended and is not kept is free: round after round it is won once, by all who race for it."""
+    registry, runs = Registry(), list[str]()
+
+    @registry.processor("again")
+    async def again(job: Job[int]) -> None:
+        runs.append(job.id)
+
+    backends = [RedisBackend.from_url(scene.url) for _ in range(_PROCESSES * _RIVALS)]
+    queues = [Queue("again", backend=backend) for backend in backends]
+    async with connect(scene.url, fallback="never") as backend:
+        queue = Queue("again", backend=backend)
+        async with Worker(queue, registry=registry, lease=scene.plan.lease):
+            for number in range(scene.plan.times):
+                await queue.pause()
+                jobs = [rival.enqueue("again", 0, job_id="again", keep=Keep(completed=0)) for rival in queues]
+                await asyncio.gather(*jobs)
+                counts = await queue.counts()
+                if counts.total != 1:
+                    scene.complaints.append(f"{len(queues)} producers made {counts.total} jobs of one id")
+                await queue.resume()
+                while counts.total:
+                    counts = await queue.counts()
+                if len(runs) != number + 1:
+                    scene.complaints.append(f"{len(runs)} runs in {number + 1} rounds")
+    for backend in backends:
+        await backend.close()
+    scene.figures["producers for an id that was free again"] = len(queues)
