@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jobqueue.backends.memory.links import settle_heirs
 from jobqueue.backends.memory.shelf import Shelf
 from jobqueue.backends.protocol import Clean, Command, Obliterate, Pause, Purge, Resume, RetryFailed
 from jobqueue.errors import InvalidState
@@ -46,6 +47,7 @@ def control(shelf: Shelf, command: Command, now_ms: int) -> list[str]:
                 shelf.wake()
         case Obliterate(force):
             return _obliterate(shelf, force=force)
+    settle_heirs(shelf, now_ms)
     shelf.journal.publish()
     return changed
 

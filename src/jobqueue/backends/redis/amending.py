@@ -17,8 +17,10 @@ from jobqueue.errors import InvalidState, JobNotFound
 from jobqueue.model.record import JobState
 
 
-async def amend(calls: Calls, prefix: str, now: str, job_id: str, amendment: Amendment) -> JobState:
-    """Carry out one amendment; a repeat after a lost reply succeeds where the first try did."""
+async def amend(calls: Calls, prefix: str, now: str, job_id: str, amendment: Amendment) -> tuple[JobState, bool]:
+    """Carry out one amendment; a repeat after a lost reply succeeds where the first try did. Also returns
+    whether it left something in the outbox.
+    """
     name, words = _script(amendment)
     reply = await calls.repeat(lambda repeated: calls.run(name, prefix, now, job_id, int(repeated), *words))
     answer = text(reply[0])
@@ -26,7 +28,7 @@ async def amend(calls: Calls, prefix: str, now: str, job_id: str, amendment: Ame
         raise JobNotFound(f"no job {job_id!r} in this queue; it may have been removed or trimmed by retention")
     if answer == "refused":
         raise InvalidState(f"job {job_id!r} is {text(reply[1])}: it cannot be {_DONE[name]} in that state")
-    return JobState(answer)
+    return JobState(answer), len(reply) > 1 and bool(reply[1])
 
 
 _DONE = {

@@ -1,35 +1,90 @@
 """The outbox: effects on other queues, written in the step that caused them and handed over here.
 
-An entry is taken out only after the other queue has it, so it may be handed over twice, which the job id makes
-harmless.
+An entry is taken out only after the other queue has it, so it may be handed over twice: letters are recognised by
+their job id, edges by being open no more, flows by their gate. What follows from an effect in the queue that gets it
+lies in that queue's outbox, and is handed on from here too; its own workers would find it in their next round.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping
+from typing import Any
 
-from jobqueue.backends.protocol import Enqueued, NewRecord
-from jobqueue.backends.redis.calls import Calls
+from jobqueue.backends.protocol import NewRecord
+from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.codec import letter_record, text
+from jobqueue.backends.redis.courier import Asked, Courier
+from jobqueue.backends.redis.linking import Edge
+from jobqueue.backends.redis.submitting import deliver_flow
 from jobqueue.model.letter import letter_for
 
 _BATCH = 100
+_ROUNDS = 10_000
+"""Batches that one delivery may lead to in other queues: an end to what has one anyhow."""
 
-EnqueueCall = Callable[[str, Sequence[NewRecord]], Awaitable[list[Enqueued]]]
+
+async def deliver(courier: Courier, queue: str) -> int:
+    """Up to a hundred effects of ``queue``, and all that follows elsewhere; returns how many of its own."""
+    count = await _empty(courier, queue)
+    for _ in range(_ROUNDS):
+        if not courier.touched:
+            break
+        other = next(iter(courier.touched))
+        if not await _empty(courier, other):
+            del courier.touched[other]
+    return count
 
 
-async def deliver(calls: Calls, outbox: str, queue: str, enqueue: EnqueueCall) -> int:
-    """Deliver up to a hundred effects; returns how many."""
-    entries = await calls.command("XRANGE", outbox, "-", "+", "COUNT", _BATCH)
+async def _empty(courier: Courier, queue: str) -> int:
+    outbox = keys.outbox(courier.namespace, queue)
+    entries = await courier.calls.command("XRANGE", outbox, "-", "+", "COUNT", _BATCH)
     letters: dict[str, list[NewRecord]] = defaultdict(list)
+    edges: dict[str, list[Edge]] = defaultdict(list)
+    links: dict[str, list[Asked]] = defaultdict(list)
     for _, flat in entries:
-        target, record = letter_record(flat, queue)
-        if target and target != queue:
-            letter_id, letter_type, data = letter_for(record)
-            letters[target].append(NewRecord(letter_id, letter_type, data))
+        fields = {text(flat[at]): flat[at + 1] for at in range(0, len(flat) - 1, 2)}
+        target = _word(fields, "to")
+        match _word(fields, "kind"):
+            case "edge":
+                edges[target].append(_edge(fields, _word(fields, "policy")))
+            case "reopen":
+                edges[target].append(_edge(fields, "O"))
+            case "link":
+                links[target].append((_word(fields, "parent"), _word(fields, "heir"), _word(fields, "policy")))
+            case "spread":
+                await courier.spread(queue, fields)
+            case "flow":
+                await deliver_flow(courier, queue, _word(fields, "flow"))
+            case _:
+                target, record = letter_record(flat, queue)
+                if target and target != queue:
+                    letters[target].append(NewRecord(*letter_for(record)))
     for target, records in letters.items():
-        await enqueue(target, records)
+        await courier.write(target, records)
+    for target, asked in links.items():
+        for heir_queue, found in (await courier.link(target, asked)).items():
+            edges[heir_queue] += found
+    for target, found in edges.items():
+        await courier.resolve(target, found)
     if entries:
-        await calls.command("XDEL", outbox, *(text(entry_id) for entry_id, _ in entries))
+        await courier.calls.command("XDEL", outbox, *(text(entry_id) for entry_id, _ in entries))
     return len(entries)
+
+
+def _word(fields: Mapping[str, Any], name: str) -> str:
+    return text(fields.get(name, b""))
+
+
+def _edge(fields: Mapping[str, Any], policy: str) -> Edge:
+    at = _word(fields, "at")
+    return (
+        _word(fields, "heir"),
+        _word(fields, "parent"),
+        policy,
+        _word(fields, "state"),
+        fields.get("detail", b""),
+        fields.get("result", b""),
+        _word(fields, "error"),
+        int(at) if at.isdigit() else 0,
+    )

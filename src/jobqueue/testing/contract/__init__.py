@@ -14,6 +14,7 @@ asyncio plugin in its automatic mode.
 from jobqueue.testing.contract.amending import AmendingContract
 from jobqueue.testing.contract.controlling import ControllingContract
 from jobqueue.testing.contract.dead_letters import DeadLetterContract
+from jobqueue.testing.contract.dependencies import DependencyContract
 from jobqueue.testing.contract.enqueueing import EnqueueingContract
 from jobqueue.testing.contract.events import EventContract
 from jobqueue.testing.contract.leases import LeaseContract
@@ -34,6 +35,7 @@ class BackendContract(
     EventContract,
     DeadLetterContract,
     StatsContract,
+    DependencyContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 

@@ -18,6 +18,15 @@ for _, state in ipairs(STATES) do
     return { 'more', ids }
   end
 end
+-- Flows, a batch at a time too: their lists may be long.
+for _, name in ipairs({ 'flows', 'flowed' }) do
+  local flows = redis.call('ZRANGE', P .. name, 0, 9)
+  if #flows > 0 then
+    for _, flow in ipairs(flows) do redis.call('DEL', P .. 'graph:' .. flow, P .. 'ended:' .. flow, P .. 'staged:' .. flow) end
+    redis.call('ZREM', P .. name, unpack(flows))
+    return { 'more', {} }
+  end
+end
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'seen', 0, -1)) do redis.call('DEL', P .. 'orders:' .. worker) end
 for _, name in ipairs({ 'meta', 'wake', 'events', 'outbox', 'leases', 'cancelling', 'expiring', 'retention', 'calls',
   'workers', 'seen' }) do
