@@ -17,6 +17,7 @@ from jobqueue.testing.contract.dead_letters import DeadLetterContract
 from jobqueue.testing.contract.dependencies import DependencyContract
 from jobqueue.testing.contract.enqueueing import EnqueueingContract
 from jobqueue.testing.contract.events import EventContract
+from jobqueue.testing.contract.flows import FlowContract
 from jobqueue.testing.contract.leases import LeaseContract
 from jobqueue.testing.contract.repeats import RepeatContract
 from jobqueue.testing.contract.retention import RetentionContract
@@ -36,6 +37,7 @@ class BackendContract(
     DeadLetterContract,
     StatsContract,
     DependencyContract,
+    FlowContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 
