@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol, cast, runtime_checkable
 
+from jobqueue.errors import InvalidOption
+from jobqueue.model.naming import checked_job_id, checked_name
 from jobqueue.model.record import JobError
 
 MOST_NEEDS = 1000
@@ -37,6 +40,69 @@ class Need:
     def key(self) -> str:
         """The needed job's name over all queues."""
         return f"{self.queue}/{self.id}"
+
+
+@runtime_checkable
+class JobRef(Protocol):
+    """Whatever stands for one job: a Job, or a node of a flow."""
+
+    @property
+    def queue(self) -> str:
+        """The name of its queue."""
+        ...
+
+    @property
+    def id(self) -> str:
+        """Its id there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """One dependency with a policy of its own.
+
+    ``job`` is a Job, a flow's node, or a pair of queue name and job id; ``on_failure`` is "fail", "run" or "ignore".
+    """
+
+    job: JobRef | tuple[str, str]
+    on_failure: OnFailure | str = OnFailure.FAIL
+
+
+DependsOn = JobRef | tuple[str, str] | After
+"""What a job may be said to depend on."""
+
+
+def needs_of(
+    depends_on: Iterable[DependsOn], on_failure: OnFailure | str, *, most: int = MOST_NEEDS
+) -> tuple[Need, ...]:
+    """Validated edges, each job once. Raises InvalidOption or InvalidName."""
+    if isinstance(depends_on, (str, JobRef)):
+        raise InvalidOption("depends_on must be a list of jobs: depends_on=[job], or [(queue, job_id)]")
+    policy = checked_policy(on_failure)
+    needs: dict[str, Need] = {}
+    for one in depends_on:
+        need = _need(one.job, checked_policy(one.on_failure)) if isinstance(one, After) else _need(one, policy)
+        needs[need.key] = need
+    if len(needs) > most:
+        raise InvalidOption(f"a job may depend on {most} others at the most, not {len(needs)}: submit them as a Flow")
+    return tuple(needs.values())
+
+
+def checked_policy(value: OnFailure | str) -> OnFailure:
+    """A policy. Raises InvalidOption."""
+    try:
+        return OnFailure(value)
+    except ValueError:
+        raise InvalidOption(f"on_failure must be one of {', '.join(OnFailure)}, not {value!r}") from None
+
+
+def _need(job: object, on_failure: OnFailure) -> Need:
+    if isinstance(job, JobRef):
+        return Need(job.queue, job.id, on_failure)
+    if isinstance(job, tuple) and len(cast("tuple[object, ...]", job)) == 2:
+        queue, job_id = cast("tuple[str, str]", job)
+        return Need(checked_name("queue", queue), checked_job_id(job_id), on_failure)
+    raise InvalidOption(f"depends_on holds a {type(job).__name__}: give Jobs, pairs (queue, job_id), or After(job, …)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,14 @@ from anyio import CancelScope
 
 from jobqueue.backends.protocol import Backend
 from jobqueue.clock import SYSTEM_CLOCK
-from jobqueue.errors import InvalidData
+from jobqueue.errors import BackendError, InvalidData
+from jobqueue.inputs import bring_inputs
 from jobqueue.job import Job
 from jobqueue.logs import (
     JOB_CANCELLED,
     JOB_COMPLETED,
     JOB_FAILED,
+    JOB_PARKED,
     JOB_RELEASED,
     JOB_RETRYING,
     JOB_STARTED,
@@ -36,7 +38,7 @@ from jobqueue.logs import (
 )
 from jobqueue.model.naming import is_name
 from jobqueue.model.options import JobOptions
-from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, RetryAt
 from jobqueue.model.record import JobRecord
 from jobqueue.processors import Processor, Registered
 from jobqueue.queue import Queue
@@ -50,6 +52,7 @@ Middleware = Callable[[Job[Any, Any], CallNext], Awaitable[Any]]
 """Wraps every processor: ``async def middleware(job, call_next): ...; return await call_next(job)``."""
 
 UNKNOWN_TYPE_DELAY_MS = 5_000
+INPUTS_DELAY_MS = 1_000
 
 
 class Executor:
@@ -89,7 +92,13 @@ class Executor:
             return Released(f"no processor for {record.type}", delay_ms=UNKNOWN_TYPE_DELAY_MS)
         processor, call, policy = known
         if record.options:
-            policy = self.policy(record, processor)
+            asked = JobOptions.decode(record.options)
+            policy = self._policy(asked, processor)
+            if asked.waits:
+                try:
+                    await bring_inputs(self._backend, record, attempt, asked.refs)
+                except BackendError:
+                    return Released("what it depends on could not be read", delay_ms=INPUTS_DELAY_MS)
         attempt.max_attempts = policy.retry.attempts
         job_type = processor.job_type
         # Not Job[Any, Any](...): the subscript costs more than the job.
@@ -246,5 +255,7 @@ def tell(record: JobRecord, outcome: Outcome, began: float) -> None:
             emit(logging.ERROR, JOB_FAILED, **_fields(record), error=error.type)
         case Released(reason):
             emit(logging.INFO, JOB_RELEASED, **_fields(record), reason=reason)
+        case Parked():
+            emit(logging.INFO, JOB_PARKED, **_fields(record))
         case Cancelled(reason):
             emit(logging.INFO, JOB_CANCELLED, **_fields(record), reason=reason)

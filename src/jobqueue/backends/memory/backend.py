@@ -72,7 +72,7 @@ class MemoryBackend:
         self._shelves: dict[str, Shelf] = {}
         self._known: set[str] = set()
         self._room = Room(self._shelves, max_jobs=max_jobs, when_full=when_full, on_drop=on_drop)
-        self._deliveries = Deliveries(self._named, self._room)
+        self._deliveries = Deliveries(self._shelf, self._known.add, self._room)
         self._closed = False
 
     async def open(self) -> None:
@@ -250,10 +250,6 @@ class MemoryBackend:
             with contextlib.suppress(BackendError):
                 while self._deliveries.deliver(shelf, self._clock.now_ms()):
                     pass
-
-    def _named(self, queue: str) -> Shelf:
-        self._known.add(queue)
-        return self._shelf(queue)
 
     async def _step(self, queue: str) -> Shelf:
         """Let others have their turn, then begin: a loop of calls that never wait would starve everything else.

@@ -20,20 +20,18 @@ _AT_ONCE = 100
 
 
 class Deliveries:
-    """Hands effects over; ``shelf_of`` finds the queue they are for."""
+    """Hands effects over; ``shelf_of`` finds the queue they are for, ``announce`` hears of those that get jobs."""
 
-    def __init__(self, shelf_of: Callable[[str], Shelf], room: Room) -> None:
+    def __init__(self, shelf_of: Callable[[str], Shelf], announce: Callable[[str], None], room: Room) -> None:
         self._shelf_of = shelf_of
+        self._announce = announce
         self._room = room
 
     def deliver(self, shelf: Shelf, now_ms: int) -> int:
         """Up to a hundred effects, and all that follows elsewhere; returns how many of its own."""
         touched: dict[str, None] = {}
         count = self._empty(shelf, touched, now_ms)
-        while touched:
-            other = next(iter(touched))
-            if not self._empty(self._shelf_of(other), touched, now_ms):
-                del touched[other]
+        self._empty_all(touched, now_ms)
         return count
 
     def submit(self, home: Shelf, flow: NewFlow, now_ms: int) -> bool:
@@ -54,6 +52,7 @@ class Deliveries:
         gate = f"flow/{flow.id}"
         made: set[str] = set()
         for queue, batch in by_queue.items():
+            self._announce(queue)
             answers = enqueue(self._shelf_of(queue), [member.record for member in batch], self._room, now_ms, gate=gate)
             made.update(f"{queue}/{answer.record.id}" for answer in answers if answer.created)
         for job in wired(home.queue, flow):
@@ -74,6 +73,7 @@ class Deliveries:
             for member in batch:
                 resolve(shelf, member.record.id, gate, Outcome("completed"), now_ms)
             self._settle(shelf, touched, now_ms)
+        self._empty_all(touched, now_ms)
         return True
 
     def _is_new(self, home: Shelf, flow: NewFlow) -> bool:
@@ -88,6 +88,12 @@ class Deliveries:
         known = {**home.links.needs.get(record.id, {}), **home.links.inputs.get(record.id, {})}
         return not (spawning.needs and spawning.needs[0].key in known)
 
+    def _empty_all(self, touched: dict[str, None], now_ms: int) -> None:
+        while touched:
+            other = next(iter(touched))
+            if not self._empty(self._shelf_of(other), touched, now_ms):
+                del touched[other]
+
     def _empty(self, shelf: Shelf, touched: dict[str, None], now_ms: int) -> int:
         # Taken out only once it has arrived: a target that is full must not swallow it.
         batch = list(islice(shelf.outbox, _AT_ONCE))
@@ -96,6 +102,7 @@ class Deliveries:
         for effect in batch:
             match effect:
                 case Letter(target, record):
+                    self._announce(target)
                     enqueue(self._shelf_of(target), [NewRecord(*letter_for(record))], self._room, now_ms)
                 case Link():
                     links[effect.target].append(effect)

@@ -276,4 +276,3 @@ def _children(token: int) -> NewFlow:
     members = [member("c0"), member("c1", queue=OTHER)]
     needs = [Need(one.queue, one.record.id) for one in members]
     return NewFlow("p/1", members, recorded=False, spawning=Spawning("p", token, needs))
-
