@@ -31,7 +31,11 @@ from jobqueue.errors import (
     Snooze,
     UnknownOption,
     Unrecoverable,
+    WaitForChildren,
 )
+from jobqueue.flow import Flow, Node, Reference
+from jobqueue.flow_handle import FlowHandle, FlowNode, FlowStatus
+from jobqueue.inputs import Dependencies, Dependency, Results
 from jobqueue.job import Job, LogLine
 from jobqueue.job_type import JobType
 from jobqueue.listener import Happening, JobEvent
@@ -39,6 +43,7 @@ from jobqueue.logs import JobLogHandler, add_job_context
 from jobqueue.model.batch import Batch
 from jobqueue.model.events import Event, EventType
 from jobqueue.model.letter import DeadLetter
+from jobqueue.model.links import After, OnFailure
 from jobqueue.model.options import JobOptions, Keep, Priority
 from jobqueue.model.record import JobError, JobState
 from jobqueue.model.retry import Retry
@@ -56,6 +61,7 @@ from jobqueue.worker_list import WorkerInfo, workers
 __all__ = [
     "DEAD_LETTER",
     "AccessDenied",
+    "After",
     "BackendClosed",
     "BackendError",
     "BackendFull",
@@ -70,8 +76,14 @@ __all__ = [
     "Counts",
     "DeadLetter",
     "DeadLetters",
+    "Dependencies",
+    "Dependency",
     "Event",
     "EventType",
+    "Flow",
+    "FlowHandle",
+    "FlowNode",
+    "FlowStatus",
     "Happening",
     "InvalidData",
     "InvalidInput",
@@ -100,13 +112,17 @@ __all__ = [
     "Middleware",
     "MissingExtra",
     "NewJob",
+    "Node",
+    "OnFailure",
     "PayloadTooLarge",
     "Priority",
     "Processor",
     "Queue",
     "RateLimited",
+    "Reference",
     "RegistrationError",
     "Registry",
+    "Results",
     "Retry",
     "Settings",
     "Snooze",
@@ -114,6 +130,7 @@ __all__ = [
     "SyncQueue",
     "UnknownOption",
     "Unrecoverable",
+    "WaitForChildren",
     "Worker",
     "WorkerInfo",
     "add_job_context",

@@ -25,10 +25,8 @@ from jobqueue.backends.protocol import (
     Reprioritize,
     Reschedule,
     Resume,
-    RetryFailed,
-)
-from jobqueue.backends.protocol import (
     Retry as RetryByHand,
+    RetryFailed,
 )
 from jobqueue.catalogue import KNOWN_TYPES
 from jobqueue.claim import Claim
@@ -141,7 +139,7 @@ class Queue:
         checked = checked_job(wanted, self.defaults, KNOWN_TYPES)
         backend = await self.backend()
         if checked.record.needs:
-            await self._find_needs(backend, [checked])
+            await self.find_needs(backend, [checked])
             (enqueued,) = await backend.enqueue(self.name, [checked.record])
         else:
             enqueued = await self._coalescer.enqueue(backend, checked.record)
@@ -154,7 +152,7 @@ class Queue:
         """
         checked = [checked_job(job, self.defaults, KNOWN_TYPES) for job in jobs]
         backend = await self.backend()
-        await self._find_needs(backend, checked)
+        await self.find_needs(backend, checked)
         handles: list[Job[Any, Any]] = []
         for start in range(0, len(checked), MAX_BATCH):
             batch = checked[start : start + MAX_BATCH]
@@ -322,12 +320,14 @@ class Queue:
     async def _amend(self, job_id: str, amendment: Amendment) -> JobState:
         return await (await self.backend()).amend(self.name, job_id, amendment)
 
-    async def _find_needs(self, backend: Backend, jobs: Sequence[CheckedJob]) -> None:
-        """Jobs of other queues that are depended on must be there; of this queue the backend makes sure itself."""
+    async def find_needs(self, backend: Backend, jobs: Sequence[CheckedJob], *, own: bool = False) -> None:
+        """Raise JobNotFound unless all jobs of other queues that these depend on are there; ``own``: of this one too,
+        of which ``enqueue`` makes sure itself.
+        """
         elsewhere: dict[str, dict[str, None]] = {}
         for job in jobs:
             for need in job.record.needs:
-                if need.queue != self.name:
+                if own or need.queue != self.name:
                     elsewhere.setdefault(need.queue, {})[need.id] = None
         for queue, wanted in elsewhere.items():
             ids = list(wanted)

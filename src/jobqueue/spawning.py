@@ -58,9 +58,9 @@ async def spawn(
     fresh = [child.record for child in checked if f"{queue}/{child.record.id}" not in known]
     if fresh:
         needs = [Need(queue, record.id, policy) for record in fresh]
-        name = step if len(fresh) == len(checked) else f"{step}+{len(checked) - len(fresh)}"
         flow = NewFlow(
-            _child_id(name),
+            # With the token, so that a worker that has lost the job cannot come in between.
+            _child_id(f"{step}@{attempt.token}"),
             [FlowMember(queue, record) for record in fresh],
             recorded=False,
             spawning=Spawning(parent.id, attempt.token, needs),
@@ -76,6 +76,9 @@ async def children_of(backend: Backend, parent: JobRecord, attempt: Attempt) -> 
     for queue, job_id in attempt.children:
         one = inputs.get(f"{queue}/{job_id}")
         if one is None or not one.state:
+            return None
+        if one.state != "completed" and one.on_failure is OnFailure.FAIL:
+            # The job is to fail because of it, which it does where it comes to wait.
             return None
         found.append(dependency_of(one))
     return found

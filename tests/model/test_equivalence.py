@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 import redis.asyncio
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from jobqueue import JobQueueError
@@ -206,7 +205,7 @@ class Equivalence(RuleBasedStateMachine):
             wanted = [Need(member.queue, member.record.id) for member in members]
             if any(need.key == f"{QUEUE}/{lease.id}" for member in members for need in member.record.needs):
                 return
-            name = f"{lease.id}/{lease.token}"
+            name = f"{lease.id}/{lease.token}/{self.sequence}"
             new = NewFlow(name, members, recorded=False, spawning=Spawning(lease.id, lease.token or 0, wanted))
             self._both(lambda backend: backend.submit(QUEUE, new))
 

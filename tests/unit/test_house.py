@@ -24,8 +24,10 @@ FLOORS = (
     ("backends",),
     ("settings", "ids", "job_type", "catalogue", "results", "verdict", "connect", "default_backend"),
     (
+        "inputs",
         "job",
         "new_job",
+        "spawning",
         "coalescer",
         "claim",
         "queue",
@@ -36,6 +38,7 @@ FLOORS = (
         "dead_letters",
         "worker_list",
     ),
+    ("flow", "flow_handle"),
     ("worker",),
     ("testing",),
 )

@@ -19,62 +19,24 @@ from typing import Protocol
 
 from jobqueue.backends.operations import (
     LOG_LINES_KEPT as LOG_LINES_KEPT,
-)
-from jobqueue.backends.operations import (
     MAX_BATCH as MAX_BATCH,
-)
-from jobqueue.backends.operations import (
     Amendment as Amendment,
-)
-from jobqueue.backends.operations import (
     Cancel as Cancel,
-)
-from jobqueue.backends.operations import (
     Checkpoint as Checkpoint,
-)
-from jobqueue.backends.operations import (
     Clean as Clean,
-)
-from jobqueue.backends.operations import (
     Command as Command,
-)
-from jobqueue.backends.operations import (
     LogLines as LogLines,
-)
-from jobqueue.backends.operations import (
     Note as Note,
-)
-from jobqueue.backends.operations import (
     Obliterate as Obliterate,
-)
-from jobqueue.backends.operations import (
     Pause as Pause,
-)
-from jobqueue.backends.operations import (
     Progress as Progress,
-)
-from jobqueue.backends.operations import (
     Promote as Promote,
-)
-from jobqueue.backends.operations import (
     Purge as Purge,
-)
-from jobqueue.backends.operations import (
     Remove as Remove,
-)
-from jobqueue.backends.operations import (
     Reprioritize as Reprioritize,
-)
-from jobqueue.backends.operations import (
     Reschedule as Reschedule,
-)
-from jobqueue.backends.operations import (
     Resume as Resume,
-)
-from jobqueue.backends.operations import (
     Retry as Retry,
-)
-from jobqueue.backends.operations import (
     RetryFailed as RetryFailed,
 )
 from jobqueue.model.events import Event

@@ -9,9 +9,13 @@ local P, now, flow = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 if redis.call('ZSCORE', P .. 'flows', flow) or redis.call('ZSCORE', P .. 'flowed', flow) then return 'known' end
 local id = ARGV[5]
 if id ~= '' then
-  if string.match(redis.call('HGET', P .. 'leases', id) or '', '^(%d+) ') ~= ARGV[6] then return 'lost' end
+  if string.match(redis.call('HGET', P .. 'leases', id) or '', '^(%d+) ') ~= ARGV[6] then
+    redis.call('DEL', P .. 'staged:' .. flow)
+    return 'lost'
+  end
   -- Its first try went through.
   if ARGV[7] and (redis.call('HGET', P .. 'needs:' .. id, ARGV[7]) or redis.call('HGET', P .. 'inputs:' .. id, ARGV[7])) then
+    redis.call('DEL', P .. 'staged:' .. flow)
     return 'known'
   end
 end

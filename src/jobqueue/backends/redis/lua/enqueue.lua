@@ -34,7 +34,8 @@ if ARGV[links_at] then
         local queue, id = string.match(links[i].needs[n], '^([^/]+)/(.+)$')
         if queue == own and not made[id] and redis.call('EXISTS', P .. 'job:' .. id) == 0 then
           -- An id that is known is left as it is, whatever it is said to need.
-          if redis.call('EXISTS', P .. 'job:' .. ARGV[4 + 4 * i]) == 0 then return { now_text, '', id } end
+          local known = made[ARGV[4 + 4 * i]] or redis.call('EXISTS', P .. 'job:' .. ARGV[4 + 4 * i]) == 1
+          if not known then return { now_text, '', id } end
         end
       end
       made[ARGV[4 + 4 * i]] = true
