@@ -43,6 +43,7 @@ from jobqueue.backends.protocol import (
     Upkeep,
     UpkeepReport,
 )
+from jobqueue.backends.wiring import reaches_out
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendClosed, BackendError
 from jobqueue.model.events import EventType
@@ -92,6 +93,7 @@ class MemoryBackend:
             return []
         self._known.add(queue)
         answers = enqueue(shelf, jobs, self._room, self._clock.now_ms())
+        shelf.has_effects = shelf.has_effects or reaches_out(queue, jobs, answers)
         self._deliver_soon(shelf)
         return answers
 

@@ -37,6 +37,7 @@ from jobqueue.backends.redis.delivering import deliver
 from jobqueue.backends.redis.noting import note_words
 from jobqueue.backends.redis.submitting import stage_and_commit
 from jobqueue.backends.redis.writing import write_jobs
+from jobqueue.backends.wiring import reaches_out
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendError, BackendFull, BackendUnavailable, ConfigurationError
 from jobqueue.logs import BACKEND_RISK, BACKEND_UNCHECKED, emit
@@ -141,7 +142,7 @@ class RedisBackend:
         links = linking.links_words(jobs)
         answers = await write_jobs(self._calls, self._prefix(queue), queue, self._now(), jobs, links)
         if links:
-            await self._deliver_soon(queue, any(need.queue != queue for job in jobs for need in job.needs))
+            await self._deliver_soon(queue, reaches_out(queue, jobs, answers))
         return answers
 
     async def submit(self, home: str, flow: NewFlow) -> bool:

@@ -53,34 +53,19 @@ class Courier:
 
     async def resolve(self, queue: str, edges: Sequence[Edge]) -> None:
         """Tell jobs and flows of ``queue`` what has become of those they wait for."""
-        words = [word for edge in edges for word in edge]
-        if await self.calls.read("resolve", self.prefix(queue), self.now(), *words):
-            self.touched[queue] = None
+        await self._errand("resolve", queue, *(word for edge in edges for word in edge))
 
     async def open_gate(self, queue: str, flow: str, job_ids: Sequence[str]) -> None:
         """Let these jobs of a flow begin."""
-        if await self.calls.read("open_gate", self.prefix(queue), self.now(), flow, *job_ids):
-            self.touched[queue] = None
+        await self._errand("open_gate", queue, flow, *job_ids)
 
     async def spread(self, queue: str, fields: Mapping[str, Any]) -> None:
         """A job of ``queue`` tells its many heirs how it ended."""
         parent, state, kind = (text(fields.get(name, b"")) for name in ("parent", "state", "error"))
         cursor = "0"
         while True:
-            reply = await self.calls.read(
-                "spread",
-                self.prefix(queue),
-                self.now(),
-                parent,
-                cursor,
-                state,
-                fields.get("detail", b""),
-                fields.get("result", b""),
-                kind,
-            )
-            cursor = text(reply[0])
-            if reply[1]:
-                self.touched[queue] = None
+            words = (parent, cursor, state, fields.get("detail", b""), fields.get("result", b""), kind)
+            cursor = text(await self._errand("spread", queue, *words))
             if cursor == "0":
                 return
 
@@ -88,3 +73,18 @@ class Courier:
         """The server's time in ms, and a part of a flow: None where there is nothing in a place."""
         reply = await self.calls.read("staged", self.prefix(home), self.now(), flow, first, count)
         return int(reply[0]), reply[1]
+
+    async def _errand(self, name: str, queue: str, *words: Word) -> Any:
+        """Run a script that answers with something and whether it left something in the outbox."""
+        prefix, now, again = self.prefix(queue), self.now(), False
+
+        async def once(repeated: bool) -> Any:
+            nonlocal again
+            again = repeated
+            return await self.calls.run(name, prefix, now, *words)
+
+        answer, outbox = await self.calls.repeat(once)
+        # The first try may have left something, and the repeat nothing more to do.
+        if outbox or again:
+            self.touched[queue] = None
+        return answer

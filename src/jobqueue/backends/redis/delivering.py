@@ -55,7 +55,7 @@ async def _empty(courier: Courier, queue: str) -> int:
             case "spread":
                 await courier.spread(queue, fields)
             case "flow":
-                await deliver_flow(courier, queue, _word(fields, "flow"))
+                await deliver_flow(courier, queue, _word(fields, "flow"), _word(fields, "gate"))
             case _:
                 target, record = letter_record(flat, queue)
                 if target and target != queue:

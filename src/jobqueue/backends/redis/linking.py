@@ -33,13 +33,13 @@ def links_words(jobs: Sequence[NewRecord]) -> list[Word]:
     return ["", 0, *words] if words else []
 
 
-def gated_words(flow: str, read_at: int, jobs: Sequence[Staged]) -> list[Word]:
+def gated_words(gate: str, read_at: int, jobs: Sequence[Staged]) -> list[Word]:
     """The links of jobs of a flow: each also waits for the flow's gate."""
-    words: list[Word] = [flow, read_at]
+    words: list[Word] = [gate, read_at]
     for place, job in enumerate(jobs, 1):
         needs: list[Word] = [word for pair in job.needs for word in pair]
         heirs: list[Word] = [word for pair in job.heirs for word in pair]
-        words += (place, len(needs) + 2, f"flow/{flow}", "g", *needs, len(heirs), *heirs)
+        words += (place, len(needs) + 2, f"flow/{gate}", "g", *needs, len(heirs), *heirs)
     return words
 
 

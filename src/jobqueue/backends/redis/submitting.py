@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -46,24 +47,33 @@ async def stage_and_commit(courier: Courier, home: str, flow: NewFlow) -> bool:
             return False
         first = last
     spawning = flow.spawning
-    waiter: tuple[Word, ...] = (
-        ("", "") if spawning is None else (spawning.job_id, spawning.token, *need_words(spawning.needs))
-    )
-    answer = text(
-        await courier.calls.read("commit", prefix, courier.now(), flow.id, len(jobs), int(flow.recorded), *waiter)
-    )
+    # The gate has a name of its own: a flow of the same id may come again when this one is long forgotten.
+    gate = f"{flow.id}@{secrets.token_hex(6)}"
+    waiter: tuple[Word, ...] = ("", "", gate)
+    if spawning is not None:
+        waiter = (spawning.job_id, spawning.token, gate, *need_words(spawning.needs))
+    words = (prefix, courier.now(), flow.id, len(jobs), int(flow.recorded), *waiter)
+    again = False
+
+    async def commit(repeated: bool) -> str:
+        nonlocal again
+        again = repeated
+        return text(await courier.calls.run("commit", *words))
+
+    answer = await courier.calls.repeat(commit)
     match answer:
         case "ok":
             return True
         case "known":
-            return False
+            # By a first try whose reply was lost, or by somebody before.
+            return again
         case "lost":
             raise LeaseLost
         case _:
             raise BackendError(f"flow {flow.id!r} was not submitted: a part of it is missing; submit it again")
 
 
-async def deliver_flow(courier: Courier, home: str, flow: str) -> None:
+async def deliver_flow(courier: Courier, home: str, flow: str, gate: str) -> None:
     """Steps 3 and 4. Any number may do this at the same time."""
     ids: dict[str, list[str]] = defaultdict(list)
     outside: dict[str, list[Asked]] = defaultdict(list)
@@ -80,7 +90,7 @@ async def deliver_flow(courier: Courier, home: str, flow: str) -> None:
             for key, policy in job.outside:
                 _ask(outside, key, f"{job.queue}/{job.record.id}", policy)
         for queue, batch in by_queue.items():
-            answers = await courier.write(queue, [job.record for job in batch], gated_words(flow, read_at, batch))
+            answers = await courier.write(queue, [job.record for job in batch], gated_words(gate, read_at, batch))
             for job, answer in zip(batch, answers, strict=True):
                 if not answer.created:
                     # It was there before this flow, or is there by another try: it must know its heirs all the same.
@@ -92,7 +102,7 @@ async def deliver_flow(courier: Courier, home: str, flow: str) -> None:
     await _connect(courier, outside)
     for queue, job_ids in ids.items():
         for start in range(0, len(job_ids), _PART):
-            await courier.open_gate(queue, flow, job_ids[start : start + _PART])
+            await courier.open_gate(queue, gate, job_ids[start : start + _PART])
     await courier.calls.command("DEL", f"{courier.prefix(home)}staged:{flow}")
 
 

@@ -179,6 +179,14 @@ class FlowContract:
         await backend.control(QUEUE, Obliterate())
         assert await backend.flow(QUEUE, "f") is None
 
+    async def test_an_id_may_be_used_again_once_its_flow_is_forgotten(self, backend: Backend) -> None:
+        await backend.submit(QUEUE, NewFlow("f", diamond()))
+        await work_off(backend, (QUEUE, OTHER, THIRD))
+        await backend.control(QUEUE, Obliterate())
+        await backend.amend(OTHER, "c", Remove())
+        await backend.submit(QUEUE, NewFlow("f", diamond()))
+        assert await work_off(backend, (QUEUE, OTHER, THIRD)) == 3, "d is there from before"
+
     async def test_one_job_with_very_many_heirs(self, backend: Backend) -> None:
         many = [member(f"b{number}", f"{QUEUE}/a", queue=(QUEUE, OTHER)[number % 2]) for number in range(1100)]
         await backend.submit(QUEUE, NewFlow("f", [member("a"), *many], recorded=False))

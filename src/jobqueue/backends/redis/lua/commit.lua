@@ -1,7 +1,7 @@
 -- A flow that has been staged whole is to be: from here on it is delivered, by whoever comes first.
 -- KEYS: queue prefix
 -- ARGV: now, flow, number of jobs staged, recorded ('1' or '0'), id and token of the running job that waits for it ('' none),
---       then its needs: parent, policy
+--       gate, then the needs of that job: parent, policy
 -- RETURNS: 'ok', 'known' (it was committed before), 'incomplete' (a part is missing), 'lost' (the lease is lost)
 -- COST: O(log n), and O(1) for each need
 -- INCLUDES: clock order state
@@ -14,18 +14,18 @@ if id ~= '' then
     return 'lost'
   end
   -- Its first try went through.
-  if ARGV[7] and (redis.call('HGET', P .. 'needs:' .. id, ARGV[7]) or redis.call('HGET', P .. 'inputs:' .. id, ARGV[7])) then
+  if ARGV[8] and (redis.call('HGET', P .. 'needs:' .. id, ARGV[8]) or redis.call('HGET', P .. 'inputs:' .. id, ARGV[8])) then
     redis.call('DEL', P .. 'staged:' .. flow)
     return 'known'
   end
 end
 if redis.call('HLEN', P .. 'staged:' .. flow) ~= tonumber(ARGV[3]) then return 'incomplete' end
 redis.call('PERSIST', P .. 'staged:' .. flow)
-for at = 7, #ARGV, 2 do redis.call('HSET', P .. 'needs:' .. id, ARGV[at], ARGV[at + 1]) end
+for at = 8, #ARGV, 2 do redis.call('HSET', P .. 'needs:' .. id, ARGV[at], ARGV[at + 1]) end
 if ARGV[4] == '1' then
   redis.call('PERSIST', P .. 'graph:' .. flow)
   redis.call('ZADD', P .. 'flows', score_text(now), flow)
 end
 mark(P, 'linked')
-redis.call('XADD', P .. 'outbox', '*', 'kind', 'flow', 'flow', flow)
+redis.call('XADD', P .. 'outbox', '*', 'kind', 'flow', 'flow', flow, 'gate', ARGV[7])
 return 'ok'

@@ -2,7 +2,7 @@
 -- KEYS: queue prefix
 -- ARGV: now, then for each edge: heir id, parent ('queue/id'), policy ('F', 'S': the heir is a flow; 'O': one that is reopened),
 --       state, detail, result, kind of error, ms at which the parent ended
--- RETURNS: outbox
+-- RETURNS: '', outbox
 -- COST: O(log n) for each edge, and for each that follows from it; 1000 of those at the most
 -- INCLUDES: clock events order state finish links
 local P, now = KEYS[1], now_ms(ARGV[1])
@@ -19,4 +19,4 @@ end
 settle_heirs(P, now)
 if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
 publish(P, now)
-return edges.outbox and 1 or 0
+return { '', edges.outbox and 1 or 0 }
