@@ -20,7 +20,7 @@ from jobqueue.errors import InvalidOption
 from jobqueue.flow_handle import FlowHandle
 from jobqueue.ids import new_job_id
 from jobqueue.job_type import JobType
-from jobqueue.model.links import MOST_IN_FLOW, After, DependsOn, Need, OnFailure, needs_of
+from jobqueue.model.links import MOST_IN_FLOW, After, DependsOn, Need, OnFailure, need_of, needs_of
 from jobqueue.model.naming import checked_job_id
 from jobqueue.model.options import Path, Ref
 from jobqueue.new_job import CheckedJob, EnqueueOptions, NewJob, checked_job, new_job
@@ -218,7 +218,7 @@ class Flow:
                 raise InvalidOption(f"{node.name!r} belongs to another flow: submit that first, and pass its jobs")
         needs = {need.key: need for need in needs_of(after, job.on_failure, most=MOST_IN_FLOW)}
         for _, key, _ in refs:
-            needs.setdefault(key, Need(*key.split("/", 1), OnFailure(job.on_failure)))
+            needs.setdefault(key, need_of(key, OnFailure(job.on_failure)))
         return [After((need.queue, need.id), need.on_failure) for need in needs.values()]
 
     def _remembered(self, place: int, node: Node[Any, Any]) -> bytes:

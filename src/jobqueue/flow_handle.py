@@ -208,7 +208,8 @@ async def _nodes(backend: Backend, record: FlowRecord) -> list[FlowNode]:
         FlowNode(
             names[key],
             str(about[key]["type"]),
-            *key.split("/", 1),
+            key.partition("/")[0],
+            key.partition("/")[2],
             states[key],
             tuple(names.get(parent, parent) for parent in about[key]["after"]),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from jobqueue.errors import InvalidOption
 from jobqueue.model.naming import checked_job_id, checked_name
@@ -40,6 +40,12 @@ class Need:
     def key(self) -> str:
         """The needed job's name over all queues."""
         return f"{self.queue}/{self.id}"
+
+
+def need_of(key: str, on_failure: OnFailure = OnFailure.FAIL) -> Need:
+    """The edge to a job named 'queue/id'."""
+    queue, _, job_id = key.partition("/")
+    return Need(queue, job_id, on_failure)
 
 
 @runtime_checkable
@@ -99,9 +105,9 @@ def checked_policy(value: OnFailure | str) -> OnFailure:
 def _need(job: object, on_failure: OnFailure) -> Need:
     if isinstance(job, JobRef):
         return Need(job.queue, job.id, on_failure)
-    if isinstance(job, tuple) and len(cast("tuple[object, ...]", job)) == 2:
-        queue, job_id = cast("tuple[str, str]", job)
-        return Need(checked_name("queue", queue), checked_job_id(job_id), on_failure)
+    pair = cast("tuple[Any, ...]", job) if isinstance(job, tuple) else ()
+    if len(pair) == 2:
+        return Need(checked_name("queue", pair[0]), checked_job_id(pair[1]), on_failure)
     raise InvalidOption(f"depends_on holds a {type(job).__name__}: give Jobs, pairs (queue, job_id), or After(job, …)")
 
 

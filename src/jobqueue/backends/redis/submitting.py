@@ -52,13 +52,13 @@ async def stage_and_commit(courier: Courier, home: str, flow: NewFlow) -> bool:
     waiter: tuple[Word, ...] = ("", "", gate)
     if spawning is not None:
         waiter = (spawning.job_id, spawning.token, gate, *need_words(spawning.needs))
-    words = (prefix, courier.now(), flow.id, len(jobs), int(flow.recorded), *waiter)
     again = False
 
     async def commit(repeated: bool) -> str:
         nonlocal again
         again = repeated
-        return text(await courier.calls.run("commit", *words))
+        words = (courier.now(), flow.id, len(jobs), int(flow.recorded), *waiter)
+        return text(await courier.calls.run("commit", prefix, *words))
 
     answer = await courier.calls.repeat(commit)
     match answer:

@@ -22,7 +22,7 @@ from jobqueue.backends.protocol import (
 )
 from jobqueue.errors import LeaseLost
 from jobqueue.model.events import EventType
-from jobqueue.model.links import Need, OnFailure, Spawning
+from jobqueue.model.links import Need, OnFailure, Spawning, need_of
 from jobqueue.model.outcome import Completed, Failed, Parked, Retention, RetryAt
 from jobqueue.model.record import JobState
 from jobqueue.testing.clock import ManualClock
@@ -34,7 +34,7 @@ WEEK = 7 * 24 * 3600
 
 def member(job_id: str, *needs: str, queue: str = QUEUE, on_failure: OnFailure = OnFailure.FAIL) -> FlowMember:
     """A job of a flow that needs these, 'queue/id'."""
-    edges = tuple(Need(*need.split("/", 1), on_failure) for need in needs)
+    edges = tuple(need_of(need, on_failure) for need in needs)
     return FlowMember(queue, NewRecord(job_id, "t", b"1", needs=edges), b"about " + job_id.encode())
 
 
