@@ -11,10 +11,13 @@ from pydantic_core import from_json, to_json
 from jobqueue.backends.protocol import Backend
 from jobqueue.errors import JobFailed
 from jobqueue.model.links import Input, JobRef
-from jobqueue.model.options import Path, Ref
+from jobqueue.model.options import JobOptions, Path, Ref
 from jobqueue.model.payloads import ANY_JSON
-from jobqueue.model.record import JobError, JobRecord
+from jobqueue.model.record import JobError
 from jobqueue.running import Attempt
+
+_WAITS = b'"waits":true'
+"""In the options of a job that depends on others: looked for, so that decoding them once more is for those alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +113,18 @@ class Results(Mapping[str, Any]):
         return len(self._dependencies)
 
 
-async def bring_inputs(backend: Backend, record: JobRecord, attempt: Attempt, refs: Sequence[Ref]) -> None:
-    """Read what became of the jobs it depends on, and fill their results into its data. Raises BackendError."""
+async def bring_inputs(backend: Backend, attempt: Attempt) -> None:
+    """Read what became of the jobs it depends on, and fill their results into its data; nothing if it depends on none.
+
+    Raises BackendError.
+    """
+    record = attempt.record
+    if _WAITS not in record.options:
+        return
+    asked = JobOptions.decode(record.options)
     attempt.inputs = tuple(await backend.inputs(record.queue, record.id))
-    if refs:
-        record.data = filled(record.data, refs, {one.key: one for one in attempt.inputs})
+    if asked.refs:
+        record.data = filled(record.data, asked.refs, {one.key: one for one in attempt.inputs})
 
 
 def filled(data: bytes, refs: Sequence[Ref], inputs: Mapping[str, Input]) -> bytes:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from jobqueue import (
     After,
+    Batch,
     Flow,
     FlowHandle,
     InvalidOption,
@@ -110,6 +111,22 @@ class TestDependsOn:
             "fine": "yes",
         }
         assert doomed.id not in ran
+
+    async def test_in_a_batch_and_by_hand(self, tickets: Queue, registry: Registry, ran: list[str]) -> None:
+        @registry.processor("totals", batch=Batch(size=2, wait=0.01))
+        async def totals(jobs: list[Job[Any]]) -> list[int]:
+            return [sum(job.results.values()) + job.data["one"] for job in jobs]
+
+        flow = Flow(tickets)
+        one = flow.add("note", 1, name="one")
+        flow.add("totals", {"one": one.result}, name="total")
+        handle = await flow.submit()
+        async with Worker(tickets, registry=registry):
+            assert await handle.result(timeout=20) == {"total": 2}
+        hand = await tickets.enqueue("hand", depends_on=[("tickets", one.id)])
+        async with tickets.claim() as job:
+            assert job.id == hand.id
+            assert list(job.results.values()) == [1]
 
     async def test_what_is_not_there_is_refused(self, tickets: Queue) -> None:
         for gone in (("tickets", "nobody"), ("mail", "nobody")):

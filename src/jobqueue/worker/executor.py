@@ -52,7 +52,7 @@ Middleware = Callable[[Job[Any, Any], CallNext], Awaitable[Any]]
 """Wraps every processor: ``async def middleware(job, call_next): ...; return await call_next(job)``."""
 
 UNKNOWN_TYPE_DELAY_MS = 5_000
-INPUTS_DELAY_MS = 1_000
+UNREAD_INPUTS = Released("what it depends on could not be read", delay_ms=1_000)
 
 
 class Executor:
@@ -92,13 +92,9 @@ class Executor:
             return Released(f"no processor for {record.type}", delay_ms=UNKNOWN_TYPE_DELAY_MS)
         processor, call, policy = known
         if record.options:
-            asked = JobOptions.decode(record.options)
-            policy = self._policy(asked, processor)
-            if asked.waits:
-                try:
-                    await bring_inputs(self._backend, record, attempt, asked.refs)
-                except BackendError:
-                    return Released("what it depends on could not be read", delay_ms=INPUTS_DELAY_MS)
+            policy = self.policy(record, processor)
+            if not await self.bring_inputs(attempt):
+                return UNREAD_INPUTS
         attempt.max_attempts = policy.retry.attempts
         job_type = processor.job_type
         # Not Job[Any, Any](...): the subscript costs more than the job.
@@ -164,6 +160,14 @@ class Executor:
                 case _:
                     return outcome
         return outcome
+
+    async def bring_inputs(self, attempt: Attempt) -> bool:
+        """Read what became of the jobs it depends on, if it does on any; False if that could not be read."""
+        try:
+            await bring_inputs(self._backend, attempt)
+        except BackendError:
+            return False
+        return True
 
     def policy(self, record: JobRecord, processor: Registered[Any]) -> Policy:
         """What holds for one job of the processor's."""
