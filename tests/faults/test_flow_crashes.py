@@ -43,7 +43,7 @@ class MortalCalls:
         self._run, self._command = calls.run, calls.command
         self._lives = lives
         self._carried_out = carried_out
-        calls.run, calls.command = self.run, self.command  # type: ignore[method-assign]
+        calls.run, calls.command = self.run, self.command
 
     async def run(self, name: str, prefix: str, *words: Word) -> Any:
         return await self._live(lambda: self._run(name, prefix, *words))

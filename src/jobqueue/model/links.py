@@ -102,7 +102,7 @@ def checked_policy(value: OnFailure | str) -> OnFailure:
         raise InvalidOption(f"on_failure must be one of {', '.join(OnFailure)}, not {value!r}") from None
 
 
-def _need(job: object, on_failure: OnFailure) -> Need:
+def _need(job: Any, on_failure: OnFailure) -> Need:
     if isinstance(job, JobRef):
         return Need(job.queue, job.id, on_failure)
     pair = cast("tuple[Any, ...]", job) if isinstance(job, tuple) else ()

@@ -196,9 +196,13 @@ class MemoryBackend:
     async def control(self, queue: str, command: Command) -> list[str]:
         shelf = await self._step(queue)
         changed = control(shelf, command, self._clock.now_ms())
-        self._deliver_soon(shelf)
         if isinstance(command, Obliterate):
+            while self._deliveries.deliver(shelf, self._clock.now_ms(), letters=False):
+                pass
+            shelf.forget_all()
             self._known.discard(queue)
+        else:
+            self._deliver_soon(shelf)
         return changed
 
     async def get(self, queue: str, job_id: str) -> JobRecord | None:

@@ -27,10 +27,13 @@ class Deliveries:
         self._announce = announce
         self._room = room
 
-    def deliver(self, shelf: Shelf, now_ms: int) -> int:
-        """Up to a hundred effects, and all that follows elsewhere; returns how many of its own."""
+    def deliver(self, shelf: Shelf, now_ms: int, *, letters: bool = True) -> int:
+        """Up to a hundred effects, and all that follows elsewhere; returns how many of its own.
+
+        Without ``letters`` those are thrown away: the queue is being obliterated, and they with it.
+        """
         touched: dict[str, None] = {}
-        count = self._empty(shelf, touched, now_ms)
+        count = self._empty(shelf, touched, now_ms, letters=letters)
         self._empty_all(touched, now_ms)
         return count
 
@@ -94,7 +97,7 @@ class Deliveries:
             if not self._empty(self._shelf_of(other), touched, now_ms):
                 del touched[other]
 
-    def _empty(self, shelf: Shelf, touched: dict[str, None], now_ms: int) -> int:
+    def _empty(self, shelf: Shelf, touched: dict[str, None], now_ms: int, *, letters: bool = True) -> int:
         # Taken out only once it has arrived: a target that is full must not swallow it.
         batch = list(islice(shelf.outbox, _AT_ONCE))
         edges: dict[str, list[Edge | Reopen]] = defaultdict(list)
@@ -102,6 +105,8 @@ class Deliveries:
         for effect in batch:
             match effect:
                 case Letter(target, record):
+                    if not letters:
+                        continue
                     self._announce(target)
                     enqueue(self._shelf_of(target), [NewRecord(*letter_for(record))], self._room, now_ms)
                 case Link():

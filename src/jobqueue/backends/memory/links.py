@@ -204,9 +204,8 @@ def relink(shelf: Shelf, record: JobRecord, now_ms: int) -> Sequence[tuple[str, 
                 reopen(shelf, flow, member, now_ms)
             else:
                 shelf.add_effect(Reopen(queue, flow, member, now_ms))
-    if not links.needs.get(job_id):
-        return None
-    return [(key, "f") for key in again]
+    needs = links.needs.get(job_id)
+    return [(key, policy) for key, policy in needs.items() if policy != GATE] if needs else None
 
 
 def inputs_of(shelf: Shelf, job_id: str) -> list[Input]:

@@ -270,7 +270,9 @@ class RedisBackend:
         return state
 
     async def control(self, queue: str, command: Command) -> list[str]:
-        changed, outbox = await control(self._calls, self._namespace, queue, self._now(), command, self._announced)
+        changed, outbox = await control(
+            self._calls, self._namespace, queue, self._now(), command, self._announced, self._deliver_last
+        )
         await self._deliver_soon(queue, outbox)
         return changed
 
@@ -361,6 +363,9 @@ class RedisBackend:
 
     def _courier(self) -> Courier:
         return Courier(self._calls, self._namespace, self._now, self._announce)
+
+    async def _deliver_last(self, queue: str) -> int:
+        return await deliver(self._courier(), queue, letters=False)
 
     async def _deliver_soon(self, queue: str, outbox: bool = True) -> None:
         """Hand over what a call has left in the outbox. It has taken effect anyhow: workers see to the rest."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from jobqueue.backends.protocol import (
     MAX_BATCH,
     Clean,
@@ -15,13 +17,19 @@ from jobqueue.backends.protocol import (
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import text, texts
-from jobqueue.errors import InvalidState
+from jobqueue.errors import BackendError, InvalidState
 from jobqueue.model.record import JobState
 from jobqueue.model.stats import MOST_MINUTES
 
 
 async def control(
-    calls: Calls, namespace: str, queue: str, now: str, command: Command, announced: dict[str, float]
+    calls: Calls,
+    namespace: str,
+    queue: str,
+    now: str,
+    command: Command,
+    announced: dict[str, float],
+    deliver: Callable[[str], Awaitable[int]],
 ) -> tuple[list[str], bool]:
     """Carry out one command; returns the ids it changed or forgot, and whether it left something in the outbox."""
     prefix = keys.prefix(namespace, queue)
@@ -41,7 +49,7 @@ async def control(
         case RetryFailed(limit):
             return await _retry_failed(calls, prefix, now, limit)
         case Obliterate(force):
-            gone = await _obliterate(calls, prefix, now, queue, force=force)
+            gone = await _obliterate(calls, prefix, now, queue, deliver, force=force)
             await calls.command("SREM", keys.queues(namespace), queue)
             announced.pop(queue, None)
             return gone, False
@@ -88,10 +96,13 @@ async def _retry_failed(calls: Calls, prefix: str, now: str, limit: int) -> tupl
     return retried, outbox
 
 
-async def _obliterate(calls: Calls, prefix: str, now: str, queue: str, *, force: bool) -> list[str]:
+async def _obliterate(
+    calls: Calls, prefix: str, now: str, queue: str, deliver: Callable[[str], Awaitable[int]], *, force: bool
+) -> list[str]:
     gone: list[str] = []
+    whatever = False
     while True:
-        answer, found = await calls.run("obliterate", prefix, int(force), MAX_BATCH, now, MOST_MINUTES)
+        answer, found = await calls.run("obliterate", prefix, int(force), MAX_BATCH, now, MOST_MINUTES, int(whatever))
         match text(answer):
             case "refused":
                 raise InvalidState(
@@ -99,5 +110,12 @@ async def _obliterate(calls: Calls, prefix: str, now: str, queue: str, *, force:
                 )
             case "done":
                 return gone
+            case "deliver":
+                try:
+                    await deliver(queue)
+                except BackendError:
+                    if not force:
+                        raise
+                    whatever = True
             case _:
                 gone += texts(found)

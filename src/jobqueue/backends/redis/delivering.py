@@ -24,9 +24,12 @@ _ROUNDS = 10_000
 """Batches that one delivery may lead to in other queues: an end to what has one anyhow."""
 
 
-async def deliver(courier: Courier, queue: str) -> int:
-    """Up to a hundred effects of ``queue``, and all that follows elsewhere; returns how many of its own."""
-    count = await _empty(courier, queue)
+async def deliver(courier: Courier, queue: str, *, letters: bool = True) -> int:
+    """Up to a hundred effects of ``queue``, and all that follows elsewhere; returns how many of its own.
+
+    Without ``letters`` those are thrown away: the queue is being obliterated, and they with it.
+    """
+    count = await _empty(courier, queue, letters=letters)
     for _ in range(_ROUNDS):
         if not courier.touched:
             break
@@ -36,10 +39,10 @@ async def deliver(courier: Courier, queue: str) -> int:
     return count
 
 
-async def _empty(courier: Courier, queue: str) -> int:
+async def _empty(courier: Courier, queue: str, *, letters: bool = True) -> int:
     outbox = keys.outbox(courier.namespace, queue)
     entries = await courier.calls.command("XRANGE", outbox, "-", "+", "COUNT", _BATCH)
-    letters: dict[str, list[NewRecord]] = defaultdict(list)
+    records: dict[str, list[NewRecord]] = defaultdict(list)
     edges: dict[str, list[Edge]] = defaultdict(list)
     links: dict[str, list[Asked]] = defaultdict(list)
     for _, flat in entries:
@@ -58,10 +61,10 @@ async def _empty(courier: Courier, queue: str) -> int:
                 await deliver_flow(courier, queue, _word(fields, "flow"), _word(fields, "gate"))
             case _:
                 target, record = letter_record(flat, queue)
-                if target and target != queue:
-                    letters[target].append(NewRecord(*letter_for(record)))
-    for target, records in letters.items():
-        await courier.write(target, records)
+                if letters and target and target != queue:
+                    records[target].append(NewRecord(*letter_for(record)))
+    for target, batch in records.items():
+        await courier.write(target, batch)
     for target, asked in links.items():
         for heir_queue, found in (await courier.link(target, asked)).items():
             edges[heir_queue] += found

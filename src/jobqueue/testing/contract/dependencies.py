@@ -12,6 +12,7 @@ from jobqueue.backends.protocol import (
     Clean,
     Exchange,
     NewRecord,
+    Obliterate,
     Purge,
     Remove,
     Retry,
@@ -363,6 +364,14 @@ class DependencyContract:
         await clock.advance(seconds=9)
         assert await backend.control(QUEUE, Clean(JobState.BLOCKED, 5000, limit=1)) == ["b"]
         assert await states_of(backend, "a", "b", "c") == [JobState.WAITING, None, JobState.WAITING]
+
+    async def test_jobs_elsewhere_do_not_wait_for_a_queue_that_is_gone(self, backend: Backend) -> None:
+        await put(backend, "a")
+        await put_dependant(backend, "b", "a", on_failure=RUN)
+        await put_dependant(backend, "c", f"{QUEUE}/a", queue=OTHER)
+        await put_dependant(backend, "d", f"{QUEUE}/b", queue=OTHER, on_failure=RUN)
+        await backend.control(QUEUE, Obliterate())
+        assert await states_of(backend, "c", "d", queue=OTHER) == [JobState.FAILED, JobState.WAITING]
 
     async def test_what_happens_is_told(self, backend: Backend) -> None:
         await put(backend, "a")

@@ -230,13 +230,12 @@ end
 -- A finished job that begins again: what kept it from running is asked for anew. True if it waits for something.
 local function relink(P, now, id)
   redis.pcall('HDEL', P .. 'life:' .. id, 'doomed')
-  local inputs, again = pairs_in(P .. 'inputs:' .. id), {}
+  local inputs = pairs_in(P .. 'inputs:' .. id)
   for i = 1, #inputs, 2 do
     local policy, state = string.match(inputs[i + 1], '^(%a) (%a+)')
     if policy == 'f' and state ~= 'completed' then
       redis.call('HDEL', P .. 'inputs:' .. id, inputs[i])
       redis.call('HSET', P .. 'needs:' .. id, inputs[i], 'f')
-      again[#again + 1] = inputs[i]
     end
   end
   local heirs, own = pairs_in(P .. 'heirs:' .. id), own_queue(P)
@@ -252,6 +251,9 @@ local function relink(P, now, id)
   end
   if redis.call('EXISTS', P .. 'needs:' .. id) == 0 then return false end
   add_blocked(P, id, now)
-  for _, parent in ipairs(again) do connect(P, now, id, parent, 'f') end
+  local needs = pairs_in(P .. 'needs:' .. id)
+  for i = 1, #needs, 2 do
+    if needs[i + 1] ~= 'g' then connect(P, now, id, needs[i], needs[i + 1]) end
+  end
   return true
 end
