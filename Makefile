@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup test check demo bench faults clean
+.PHONY: help setup test check audit demo bench faults clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -26,6 +26,11 @@ check: $(STAMP) ## Format, lint, strict types, tests
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(MAKE) test
+
+audit: $(STAMP) ## Ask the public advisories about everything installed (needs the network, and fails without it)
+	$(BIN)/python -m pip install --quiet "pip-audit>=2.7"
+	$(BIN)/python -m pip freeze --quiet --exclude-editable > $(VENV)/audit.txt
+	$(BIN)/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(VENV)/audit.txt
 
 demo: $(STAMP) ## Run the ticket desk (ARGS="--requests FILE.csv", "--backend memory", "--backend redis://…")
 	$(BIN)/python -m examples.ticketing demo $(ARGS)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
 
 import fakeredis
 import pytest
 import redis.asyncio
 
-from jobqueue.backends import Backend, MemoryBackend, RedisBackend
+from jobqueue.backends import Backend, MemoryBackend, RedisBackend, SealedBackend
 from jobqueue.clock import SYSTEM_CLOCK, Clock
+from tests.codecs import CODECS
 from tests.servers import GuardedServer, guarded_server, redis_binary, server, valkey_binary
 
 pytest_plugins = ["pytester"]
 
-KINDS = ("memory", "fakeredis", "valkey", "redis", "valkey-acl", "redis-acl")
-"""The last two are servers on which the library's user may do no more than the ACL file that ships with it says."""
+KINDS = (
+    *("memory", "fakeredis", "valkey", "redis", "valkey-acl", "redis-acl"),
+    *(f"{kind}+{codec}" for kind in ("memory", "valkey") for codec in CODECS),
+)
+"""``-acl`` are servers on which the library's user may do no more than the ACL file that ships with it says; what
+follows a plus is the codec in front."""
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +68,13 @@ def backend_clock() -> Clock:
 @pytest.fixture(params=KINDS)
 async def backend(request: pytest.FixtureRequest, backend_clock: Clock) -> AsyncGenerator[Backend]:
     """An open backend of each kind in turn, empty at first, closed afterwards."""
-    kind: str = request.param
+    kind, _, codec = str(request.param).partition("+")
+    async with _opened(kind, request, backend_clock) as backend:
+        yield SealedBackend(backend, CODECS[codec]) if codec else backend
+
+
+@asynccontextmanager
+async def _opened(kind: str, request: pytest.FixtureRequest, backend_clock: Clock) -> AsyncGenerator[Backend]:
     if kind == "memory":
         memory = MemoryBackend(clock=backend_clock)
         await memory.open()

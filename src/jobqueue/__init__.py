@@ -2,6 +2,9 @@
 
 from jobqueue.claim import Claim, ClaimedJob
 from jobqueue.clock import Clock
+from jobqueue.codecs.codec import Codec
+from jobqueue.codecs.encrypted import Encrypted
+from jobqueue.codecs.signed import Signed
 from jobqueue.connect import connect
 from jobqueue.dead_letters import DEAD_LETTER, DeadLetters, Letter
 from jobqueue.default_backend import close_default_backend
@@ -11,6 +14,7 @@ from jobqueue.errors import (
     BackendError,
     BackendFull,
     BackendUnavailable,
+    BadSignature,
     ConfigurationError,
     InvalidData,
     InvalidInput,
@@ -66,18 +70,21 @@ __all__ = [
     "BackendError",
     "BackendFull",
     "BackendUnavailable",
+    "BadSignature",
     "Batch",
     "BatchProcessor",
     "CallNext",
     "Claim",
     "ClaimedJob",
     "Clock",
+    "Codec",
     "ConfigurationError",
     "Counts",
     "DeadLetter",
     "DeadLetters",
     "Dependencies",
     "Dependency",
+    "Encrypted",
     "Event",
     "EventType",
     "Flow",
@@ -125,6 +132,7 @@ __all__ = [
     "Results",
     "Retry",
     "Settings",
+    "Signed",
     "Snooze",
     "SyncJob",
     "SyncQueue",

@@ -12,10 +12,12 @@ from jobqueue.backends.fallback import logging_memory
 from jobqueue.backends.memory import MemoryBackend
 from jobqueue.backends.protocol import Backend
 from jobqueue.backends.redis import RedisBackend
+from jobqueue.backends.sealed import SealedBackend
 from jobqueue.clock import SYSTEM_CLOCK, Clock
+from jobqueue.codecs.codec import Codec
 from jobqueue.errors import BackendUnavailable, ConfigurationError
 from jobqueue.model.naming import checked_name
-from jobqueue.settings import read_settings
+from jobqueue.settings import Settings, read_settings
 
 Fallback = Literal["memory", "never"]
 ENTRY_POINTS = "jobqueue.backends"
@@ -36,6 +38,7 @@ def connect(
     namespace: str | None = None,
     deadline: float = 5.0,
     clock: Clock = SYSTEM_CLOCK,
+    codec: Codec | None = None,
 ) -> Connecting:
     """An open backend, by ``async with connect(url) as backend`` or ``backend = await connect(url)`` and
     ``backend.close()``.
@@ -46,21 +49,29 @@ def connect(
 
     ``fallback="memory"`` (the default; ``JOBQUEUE_FALLBACK=never`` turns it off) gives the memory backend, in
     its logging form and with one warning, where nothing is configured or the server cannot be reached at start.
-    ``deadline`` is how long, in seconds, connecting and every later call keep trying.
+    ``deadline`` is how long, in seconds, connecting and every later call keep trying. ``codec`` (Signed, Encrypted; or
+    what ``JOBQUEUE_SIGNING_KEYS`` or ``JOBQUEUE_ENCRYPTION_KEYS`` hold) seals what jobs carry; every process that uses
+    the queues must have one with the same keys.
 
     Raises, when awaited: ConfigurationError, AccessDenied, and with ``fallback="never"`` BackendUnavailable.
     """
-    return Connecting(url, fallback, namespace, deadline, clock)
+    return Connecting(url, fallback, namespace, deadline, clock, codec)
 
 
 class Connecting:
     """Both an awaitable and an async context manager; made by ``connect``."""
 
     def __init__(
-        self, url: str | None, fallback: Fallback | None, namespace: str | None, deadline: float, clock: Clock
+        self,
+        url: str | None,
+        fallback: Fallback | None,
+        namespace: str | None,
+        deadline: float,
+        clock: Clock,
+        codec: Codec | None,
     ) -> None:
         self._url, self._fallback, self._namespace = url, fallback, namespace
-        self._deadline, self._clock = deadline, clock
+        self._deadline, self._clock, self._codec = deadline, clock, codec
         self._backend: Backend | None = None
 
     def __await__(self) -> Generator[object, None, Backend]:
@@ -78,6 +89,11 @@ class Connecting:
 
     async def _open(self) -> Backend:
         settings = read_settings()
+        codec = self._codec or settings.codec
+        backend = await self._reach(settings)
+        return backend if codec is None else SealedBackend(backend, codec)
+
+    async def _reach(self, settings: Settings) -> Backend:
         fallback = self._fallback or settings.jobqueue_fallback
         if fallback not in ("memory", "never"):
             raise ConfigurationError(f"fallback must be 'memory' or 'never', not {fallback!r}")

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from jobqueue.backends.protocol import Backend, NewRecord, Remove, Retry
 from jobqueue.default_backend import default_backend
-from jobqueue.errors import InvalidOption, InvalidState, JobNotFound
+from jobqueue.errors import BadSignature, InvalidOption, InvalidState, JobNotFound
 from jobqueue.job_type import JobType
-from jobqueue.model.letter import DEAD_LETTER as LETTER_TYPE, DeadLetter
+from jobqueue.model.letter import BAD_SIGNATURE, DEAD_LETTER as LETTER_TYPE, DeadLetter
 from jobqueue.model.naming import checked_name
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.model.record import JobRecord, JobState
@@ -74,7 +74,8 @@ class DeadLetters:
         """Put the job back into its origin, with fresh attempts and, if given, other ``data``; the letter goes.
 
         False where the letter was out of date: the job has been retried or has finished since; the letter goes
-        all the same. Safe to repeat. Raises JobNotFound if there is no such letter, InvalidData.
+        all the same. Safe to repeat. Raises JobNotFound if there is no such letter, InvalidData; BadSignature, and the
+        letter stays, where the job is gone and was never known to come from a holder of a key.
         """
         backend = await self._open()
         record = await backend.get(self.name, letter_id)
@@ -88,6 +89,12 @@ class DeadLetters:
             await backend.amend(content.origin, content.job_id, Retry(encoded, failed_ms))
             revived = True
         except JobNotFound:
+            if content.error.type == BAD_SIGNATURE:
+                # To enqueue it would be to put our own signature under it.
+                raise BadSignature(
+                    f"the job of letter {letter_id!r} was refused for its signature and is gone: "
+                    "enqueue a new job, or discard the letter"
+                ) from None
             again = NewRecord(
                 id=content.job_id,
                 type=content.type,
@@ -113,8 +120,8 @@ class DeadLetters:
         for letter in await self.letters(origin=origin, type=type, error=error, limit=limit):
             try:
                 count += await self.retry(letter.id)
-            except JobNotFound:
-                # Someone else was quicker.
+            except (JobNotFound, BadSignature):
+                # Someone else was quicker; or nobody can vouch for it.
                 continue
         return count
 

@@ -8,6 +8,7 @@
     │   ├── InvalidOption             priority, delay, retry, timeout …
     │   │   └── UnknownOption (TypeError)
     │   ├── InvalidData               not JSON, or not what the job type's model asks for
+    │   │   └── BadSignature          stored, and not sealed by a key of ours (see connect's ``codec``)
     │   └── PayloadTooLarge           over the size limit
     ├── RegistrationError             a processor or job type declared twice or at odds
     ├── BackendError                  the storage below
@@ -79,6 +80,10 @@ class InvalidData(InvalidInput):
     def __init__(self, message: str | None = None, *, errors: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(message)
         self.errors: list[dict[str, Any]] = list(errors)
+
+
+class BadSignature(InvalidData):
+    """What is stored was not signed or encrypted with a key of ours, or was changed or moved since."""
 
 
 class PayloadTooLarge(InvalidInput):

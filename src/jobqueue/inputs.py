@@ -14,6 +14,7 @@ from jobqueue.model.links import Input, JobRef
 from jobqueue.model.options import JobOptions, Path, Ref
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.model.record import JobError
+from jobqueue.model.refused import Refused
 from jobqueue.running import Attempt
 
 _WAITS = b'"waits":true'
@@ -128,11 +129,16 @@ async def bring_inputs(backend: Backend, attempt: Attempt) -> None:
 
 
 def filled(data: bytes, refs: Sequence[Ref], inputs: Mapping[str, Input]) -> bytes:
-    """Data with results in their places; null for what has none."""
+    """Data with results in their places; null for what has none. Refused if any of it was refused by a codec."""
+    if isinstance(data, Refused):
+        return data
     whole: Any = from_json(data)
     for path, key, inner in refs:
         found = inputs.get(key)
-        value = None if found is None or found.result is None else _at(from_json(found.result), inner)
+        result = None if found is None else found.result
+        if isinstance(result, Refused):
+            return Refused(f"waits for a result that {result.why}")
+        value = None if result is None else _at(_json(result), inner)
         if not path:
             whole = value
             continue
@@ -140,6 +146,14 @@ def filled(data: bytes, refs: Sequence[Ref], inputs: Mapping[str, Input]) -> byt
         if isinstance(place, (dict, list)):
             cast("dict[Any, Any]", place)[path[-1]] = value
     return to_json(whole)
+
+
+def _json(stored: bytes) -> Any:
+    try:
+        return from_json(stored)
+    except ValueError:
+        # Somebody else wrote there: the check of the data says what is missing.
+        return None
 
 
 def _at(value: Any, path: Path) -> Any:

@@ -13,13 +13,22 @@ from typing_extensions import TypeVar
 
 from jobqueue.backends.protocol import Backend, Cancel, Checkpoint, LogLines, Note, Progress, Retry
 from jobqueue.clock import SYSTEM_CLOCK
-from jobqueue.errors import JobCancelled, JobFailed, JobNotFound, JobQueueError, LeaseLost, WaitForChildren
+from jobqueue.errors import (
+    BadSignature,
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    JobQueueError,
+    LeaseLost,
+    WaitForChildren,
+)
 from jobqueue.inputs import Dependencies, Results
 from jobqueue.model.events import Event, EventType
 from jobqueue.model.links import OnFailure
 from jobqueue.model.options import JobOptions
 from jobqueue.model.payloads import ANY_JSON, Payload
 from jobqueue.model.record import JobError, JobRecord, JobState
+from jobqueue.model.refused import RefusedText
 from jobqueue.model.retry import DEFAULT_RETRY
 from jobqueue.model.times import moment
 from jobqueue.new_job import NewJob
@@ -91,7 +100,8 @@ class Job(Generic[DataT, ResultT]):
 
     @property
     def data(self) -> DataT:
-        """Its payload, validated on first use. Raises InvalidData if it is not what the type asks for."""
+        """Its payload, validated on first use. Raises InvalidData if it is not what the type asks for, BadSignature
+        where a codec refused it."""
         if self._data is _UNSET:
             self._data = self._payload.decode(self._record.data)
         return cast("DataT", self._data)
@@ -353,6 +363,8 @@ class Job(Generic[DataT, ResultT]):
     def _result_of_event(self, event: Event) -> ResultT:
         match event.type:
             case EventType.COMPLETED:
+                if isinstance(event.detail, RefusedText):
+                    raise BadSignature(f"the result of job {self.id!r} {event.detail.why}")
                 if not event.detail:
                     return cast("ResultT", None)
                 return cast("ResultT", self._result_payload.decode(event.detail.encode(), what="result"))

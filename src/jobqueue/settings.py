@@ -8,6 +8,8 @@ from urllib.parse import quote
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobqueue.codecs.codec import Codec
+from jobqueue.codecs.configured import configured_codec
 from jobqueue.errors import ConfigurationError
 
 
@@ -24,6 +26,9 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = None
     jobqueue_fallback: Literal["memory", "never"] = "memory"
     jobqueue_namespace: str = "jobqueue"
+    jobqueue_signing_keys: SecretStr = SecretStr("")
+    jobqueue_encryption_keys: SecretStr = SecretStr("")
+    jobqueue_accept_plain: bool = False
 
     @property
     def url(self) -> str | None:
@@ -36,6 +41,15 @@ class Settings(BaseSettings):
         access = f"{quote(self.redis_username or '', safe='')}:{quote(password, safe='')}@" if password else ""
         host = f"[{self.redis_host}]" if ":" in self.redis_host else self.redis_host
         return f"redis://{access}{host}:{self.redis_port}/{self.redis_db}"
+
+    @property
+    def codec(self) -> Codec | None:
+        """The codec that the keys are for; None where there are none. Raises ConfigurationError."""
+        return configured_codec(
+            self.jobqueue_signing_keys.get_secret_value(),
+            self.jobqueue_encryption_keys.get_secret_value(),
+            accept_plain=self.jobqueue_accept_plain,
+        )
 
 
 def read_settings() -> Settings:

@@ -72,13 +72,15 @@ def cut_short(record: JobRecord, attempt: Attempt, policy: Policy) -> Outcome:
     return verdict(record, error, policy)
 
 
-def refused(error: InvalidData, policy: Policy, *, kind: str = "InvalidData") -> Outcome:
-    """The data is not what the processor takes: no attempt could help, so none is made. ``kind`` names the reason."""
+def refused(error: InvalidData, policy: Policy, *, kind: str | None = None) -> Outcome:
+    """The data is not what the processor takes: no attempt could help, so none is made. ``kind`` names the reason
+    where the error's class does not.
+    """
     message = str(error)
     for fault in error.errors:
         place = ".".join(str(part) for part in fault.get("loc", ()))
         message += f"\n{place}: {fault.get('msg', '')} ({fault.get('type', '')})"
-    described = JobError(kind, _short(message, _LONGEST_MESSAGE))
+    described = JobError(kind or type(error).__name__, _short(message, _LONGEST_MESSAGE))
     return Failed(described, policy.keep.for_failed(), policy.dead_letter, spent=False)
 
 

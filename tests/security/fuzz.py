@@ -5,9 +5,10 @@
 3. A worker runs until nothing is waiting or active, three times, hours apart.
 4. The batch is judged. No mutation ends a worker. Nothing is imported. No untouched job comes to harm. Every other job
    has run, has failed with a reason, or waits for a worker that knows its (well-formed) type. Whoever looks at the
-   queue is served.
+   queue is served. Behind a codec nothing waits for a worker that knows a type which is not the job's own, and no
+   processor ever sees a type, data or options other than those that were enqueued.
 
-    python -m tests.security.fuzz --mutations 10000 --seed 7
+    python -m tests.security.fuzz --mutations 10000 --seed 7 --codec signed
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
+import json
 import logging
 import random
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +30,24 @@ from typing import Any, cast
 import redis.asyncio
 from pydantic import BaseModel
 
-from jobqueue import DeadLetters, InvalidData, Job, JobState, NewJob, Queue, Registry, Retry, Worker
-from jobqueue.backends import RedisBackend
+from jobqueue import (
+    Codec,
+    DeadLetters,
+    InvalidData,
+    Job,
+    JobState,
+    NewJob,
+    Queue,
+    Registry,
+    Retry,
+    Worker,
+)
+from jobqueue.backends import RedisBackend, SealedBackend
 from jobqueue.backends.protocol import Exchange
 from jobqueue.model.naming import is_name
 from jobqueue.testing import ManualClock
-from tests.security.mutations import CANARY_MODULE, Mutation, draw
+from tests.codecs import CODECS
+from tests.security.mutations import CANARY_MODULE, Mutation, borrow, draw
 from tests.security.stored import StoredJob
 from tests.servers import server, valkey_binary
 
@@ -79,7 +93,7 @@ class _Watch(logging.Handler):
                 self.forged.append(f"{record.getMessage()} {name}={text[:80]!r}")
 
 
-async def fuzz(url: str, *, mutations: int, seed: int) -> Report:
+async def fuzz(url: str, *, mutations: int, seed: int, codec: Codec | None = None) -> Report:
     """Empty the server at ``url`` and change ``mutations`` records on it, batch by batch."""
     dice = random.Random(seed)
     report = Report()
@@ -89,7 +103,7 @@ async def fuzz(url: str, *, mutations: int, seed: int) -> Report:
         number = 0
         known: set[str] = set()
         while report.mutations < mutations:
-            await _batch(url, dice, number, report)
+            await _batch(url, dice, number, report, codec)
             if number == 0:
                 known = set(sys.modules)
             number += 1
@@ -100,16 +114,19 @@ async def fuzz(url: str, *, mutations: int, seed: int) -> Report:
     return report
 
 
-async def _batch(url: str, dice: random.Random, number: int, report: Report) -> None:
+async def _batch(url: str, dice: random.Random, number: int, report: Report, codec: Codec | None) -> None:
     client = redis.asyncio.Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]
     clock = ManualClock()
-    backend = RedisBackend(client, clock=clock)
+    redis_backend = RedisBackend(client, clock=clock)
+    backend = redis_backend if codec is None else SealedBackend(redis_backend, codec)
     await backend.open()
     queue = Queue(f"fuzz-{number}", backend=backend, dead_letter=f"letters-{number}")
     registry, ran = _processors()
-    ids = await _fill(queue, dice)
+    jobs = await _fill(queue, dice)
+    ids = [job.id for job in jobs]
     await backend.exchange(queue.name, Exchange("dead-worker", "dead-worker/0", 1, claim=BATCH // 4))
-    done = {job_id: await _mutate(client, queue.name, job_id, dice) for job_id in ids if dice.random() < 0.9}
+    others = [await StoredJob(client, queue.name, job_id).fields() for job_id in dice.sample(ids, 10)]
+    done = {job_id: await _mutate(client, queue.name, job_id, dice, others) for job_id in ids if dice.random() < 0.9}
     report.mutations += len(done)
     report.untouched += len(ids) - len(done)
     try:
@@ -119,7 +136,14 @@ async def _batch(url: str, dice: random.Random, number: int, report: Report) -> 
                 await Worker(queue, registry=registry, clock=clock).drain()
             await _until_nothing_moves(queue, registry, clock)
             await _look(queue, report)
-            await _judge(queue, ids, done, ran, report)
+            await _judge(queue, ids, done, set(ran), report, sealed=codec is not None)
+            if codec is not None:
+                enqueued = {job.id: _seen(job) for job in jobs}
+                report.violations += [
+                    f"{job_id}: a processor was given something else; {done.get(job_id)}"[:600]
+                    for job_id, seen in ran.items()
+                    if any(other != enqueued[job_id] for other in seen)
+                ]
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  (whatever it is, it is a finding)
         report.violations.append(f"batch {number}: {_words(error)}")
         await client.flushall()  # pyright: ignore[reportUnknownMemberType]
@@ -143,32 +167,37 @@ async def _until_nothing_moves(queue: Queue, registry: Registry, clock: ManualCl
         await Worker(queue, registry=registry, clock=clock).drain()
 
 
-def _processors() -> tuple[Registry, set[str]]:
+def _seen(job: Job[Any, Any]) -> tuple[str, str, str]:
+    data = job.data.model_dump() if isinstance(job.data, Ticket) else job.data
+    return job.type, json.dumps(data, sort_keys=True), repr(job.options)
+
+
+def _processors() -> tuple[Registry, dict[str, list[tuple[str, str, str]]]]:
     registry = Registry()
-    ran: set[str] = set()
+    ran: dict[str, list[tuple[str, str, str]]] = collections.defaultdict(list)
 
     @registry.processor("ticket.created", retry=Retry(attempts=2, delay=0))
     async def created(job: Job[Ticket]) -> int:
         assert type(job.data) is Ticket
-        ran.add(job.id)
+        ran[job.id].append(_seen(job))
         if job.data.number % 3 == 0 and job.attempt == 1:
             raise ConnectionError("away")
         return job.data.number
 
     @registry.processor("ticket.failing", retry=Retry(attempts=2, delay=0))
     async def failing(job: Job[Ticket]) -> None:
-        ran.add(job.id)
+        ran[job.id].append(_seen(job))
         raise ValueError(f"number {job.data.number}")
 
     @registry.processor("note.taken")
     def taken(job: Job[Any]) -> Any:
-        ran.add(job.id)
+        ran[job.id].append(_seen(job))
         return job.data
 
     return registry, ran
 
 
-async def _fill(queue: Queue, dice: random.Random) -> list[str]:
+async def _fill(queue: Queue, dice: random.Random) -> list[Job[Any, Any]]:
     types = ("ticket.created", "ticket.created", "note.taken", "ticket.failing")
     jobs = [
         NewJob(
@@ -182,12 +211,15 @@ async def _fill(queue: Queue, dice: random.Random) -> list[str]:
         )
         for number in range(BATCH)
     ]
-    return [job.id for job in await queue.enqueue_many(jobs)]
+    return await queue.enqueue_many(jobs)
 
 
-async def _mutate(client: redis.asyncio.Redis, queue: str, job_id: str, dice: random.Random) -> Mutation:
+async def _mutate(
+    client: redis.asyncio.Redis, queue: str, job_id: str, dice: random.Random, others: Sequence[dict[bytes, bytes]]
+) -> Mutation:
     stored = StoredJob(client, queue, job_id)
-    mutation = draw(dice, await stored.fields())
+    borrowed = dice.random() < 0.1
+    mutation = borrow(dice, dice.choice(others)) if borrowed else draw(dice, await stored.fields())
     key = dice.choice((stored.record, stored.record, stored.ending, stored.life))
     commands: list[tuple[Any, ...]] = []
     match mutation.kind:
@@ -226,7 +258,9 @@ async def _look(queue: Queue, report: Report) -> None:
     report.ends["letters"] += len(await letters.letters(limit=1000))
 
 
-async def _judge(queue: Queue, ids: list[str], done: dict[str, Mutation], ran: set[str], report: Report) -> None:
+async def _judge(
+    queue: Queue, ids: list[str], done: dict[str, Mutation], ran: set[str], report: Report, *, sealed: bool
+) -> None:
     for job_id in ids:
         mutation = done.get(job_id)
         job = await queue.get(job_id)
@@ -234,28 +268,38 @@ async def _judge(queue: Queue, ids: list[str], done: dict[str, Mutation], ran: s
         report.ends[end] += 1
         if job is not None and job.error is not None:
             report.reasons[job.error.type if job.error.type in _REASONS else "other"] += 1
-        wrong = _wrong(job, mutation, job_id in ran)
+        wrong = _wrong(job, mutation, job_id in ran, sealed=sealed)
         if wrong:
             report.violations.append(f"{job_id}: {wrong}; {mutation}"[:600])
 
 
 _REASONS = frozenset(
-    {"InvalidData", "InvalidType", "Unreadable", "ConnectionError", "ValueError", "WorkerLost", "Expired"}
+    {
+        "InvalidData",
+        "InvalidType",
+        "Unreadable",
+        "ConnectionError",
+        "ValueError",
+        "WorkerLost",
+        "Expired",
+        "BadSignature",
+    }
 )
 
 
-def _wrong(job: Job[Any, Any] | None, mutation: Mutation | None, ran: bool) -> str:
+def _wrong(job: Job[Any, Any] | None, mutation: Mutation | None, ran: bool, *, sealed: bool) -> str:
     if mutation is None:
         fine = job is not None and ran and job.state in (JobState.COMPLETED, JobState.FAILED)
         return "" if fine else f"an untouched job came to harm: {job}"
     if job is None:
-        return "" if mutation.kind == "deleted" or "options" in mutation.names else "lost without a trace"
+        asked = "options" in mutation.names and not sealed
+        return "" if mutation.kind == "deleted" or asked else "lost without a trace"
     match job.state:
         case JobState.COMPLETED:
             return "" if ran else "completed without having run"
         case JobState.FAILED:
             return "" if job.error is not None and job.error.type and job.error.message else "failed without a reason"
-        case JobState.DELAYED:
+        case JobState.DELAYED if not sealed:
             unknown = is_name(job.type) and "type" in mutation.names
             return "" if unknown or "options" in mutation.names else "delayed for no reason"
         case _:
@@ -299,10 +343,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Change stored jobs by hand and see that nothing breaks.")
     parser.add_argument("--mutations", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    parser.add_argument("--codec", choices=sorted(CODECS))
     asked = parser.parse_args()
     logging.getLogger("jobqueue").propagate = False
     with server(valkey_binary()) as url:
-        report = asyncio.run(fuzz(url, mutations=asked.mutations, seed=asked.seed))
+        report = asyncio.run(fuzz(url, mutations=asked.mutations, seed=asked.seed, codec=CODECS.get(asked.codec)))
     print(f"seed {asked.seed}: {report.mutations} records changed, {report.untouched} left alone")  # noqa: T201
     print(f"ends {dict(report.ends)}; reasons {dict(report.reasons)}")  # noqa: T201
     for violation in report.violations:

@@ -96,6 +96,12 @@ def draw(dice: random.Random, stored: Mapping[bytes, bytes]) -> Mutation:
     return Mutation("fields", {name: value for name, value in put.items() if name not in taken}, tuple(taken))
 
 
+def borrow(dice: random.Random, other: Mapping[bytes, bytes]) -> Mutation:
+    """Put what another job carries into this one: well-formed, well signed, and not its own."""
+    names = dice.choice(((b"data",), (b"options",), (b"type",), (b"data", b"options"), (b"data", b"options", b"type")))
+    return Mutation("fields", {name: other[name] for name in names if name in other})
+
+
 def _value(dice: random.Random, name: str, was: bytes, stored: Mapping[bytes, bytes]) -> bytes:
     luck = dice.random()
     if name in _NUMERIC and luck < 0.6:

@@ -10,6 +10,7 @@ import random
 
 import pytest
 
+from tests.codecs import CODECS
 from tests.security.fuzz import fuzz
 
 MUTATIONS = int(os.environ.get("JOBQUEUE_FUZZ_MUTATIONS", "500"))
@@ -17,13 +18,19 @@ SEED = int(os.environ.get("JOBQUEUE_FUZZ_SEED", "0")) or random.SystemRandom().r
 
 
 @pytest.mark.timeout(max(120, MUTATIONS // 10))
-async def test_changed_records_end_with_a_reason_and_harm_nobody(valkey_url: str) -> None:
-    report = await fuzz(valkey_url, mutations=MUTATIONS, seed=SEED)
-    again = f"python -m tests.security.fuzz --mutations {MUTATIONS} --seed {SEED}"
+@pytest.mark.parametrize("codec", [None, "signed", "encrypted"])
+async def test_changed_records_end_with_a_reason_and_harm_nobody(valkey_url: str, codec: str | None) -> None:
+    report = await fuzz(valkey_url, mutations=MUTATIONS, seed=SEED, codec=CODECS.get(codec or ""))
+    asked = f" --codec {codec}" if codec else ""
+    again = f"python -m tests.security.fuzz --mutations {MUTATIONS} --seed {SEED}{asked}"
     assert report.violations == [], again
     assert report.mutations >= MUTATIONS
     assert report.untouched
     # The mutations bite: a run in which everything completes has tested nothing.
-    assert report.reasons["InvalidData"] > MUTATIONS / 50
-    assert report.reasons["InvalidType"]
     assert report.reasons["Unreadable"]
+    if codec:
+        assert report.reasons["BadSignature"] > MUTATIONS / 10
+        assert not report.reasons["InvalidData"], again
+    else:
+        assert report.reasons["InvalidData"] > MUTATIONS / 50
+        assert report.reasons["InvalidType"]

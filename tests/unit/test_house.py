@@ -19,6 +19,7 @@ LARGEST = 420
 FLOORS = (
     ("errors", "clock"),
     ("model",),
+    ("codecs",),
     ("backends.protocol", "backends.operations"),
     ("running", "logs"),
     ("backends",),

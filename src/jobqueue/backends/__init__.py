@@ -3,5 +3,6 @@
 from jobqueue.backends.memory import MemoryBackend
 from jobqueue.backends.protocol import Backend
 from jobqueue.backends.redis import RedisBackend
+from jobqueue.backends.sealed import SealedBackend
 
-__all__ = ["Backend", "MemoryBackend", "RedisBackend"]
+__all__ = ["Backend", "MemoryBackend", "RedisBackend", "SealedBackend"]

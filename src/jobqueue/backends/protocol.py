@@ -13,7 +13,7 @@ method unless its docstring says otherwise:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,6 +40,7 @@ from jobqueue.backends.operations import (
     RetryFailed as RetryFailed,
 )
 from jobqueue.model.events import Event
+from jobqueue.model.letter import letter_for
 from jobqueue.model.links import FlowRecord, Input, Need, Spawning
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
@@ -101,6 +102,16 @@ class NewFlow:
     members: Sequence[FlowMember]
     recorded: bool = True
     spawning: Spawning | None = None
+
+
+LetterWriter = Callable[[str, JobRecord], NewRecord]
+"""Makes the letter that a queue (the first argument) gets about a failed job."""
+
+
+def plain_letter(target: str, record: JobRecord) -> NewRecord:
+    """The letter about ``record``, the same wherever it goes."""
+    del target
+    return NewRecord(*letter_for(record))
 
 
 @dataclass(slots=True)
@@ -311,11 +322,12 @@ class Backend(Protocol):
         """Do one bounded round of background work; any number of workers may do it at the same time."""
         ...
 
-    async def deliver(self, queue: str) -> int:
+    async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
         """Hand the queue's outbox (a bounded part of it) to the queues it is meant for, and what follows there on to
         the next; returns how many effects of this queue's.
 
-        At least once, and idempotent: letters by their job id, edges because only an open one can be resolved.
+        At least once, and idempotent: letters by their job id, edges because only an open one can be resolved. Letters
+        are what ``letter`` makes of failed jobs as they are stored.
         """
         ...
 

@@ -8,10 +8,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
+from jobqueue.errors import BadSignature
+from jobqueue.model.payloads import MOST_STORED_BYTES
 from jobqueue.model.record import JobError, JobRecord
+from jobqueue.model.refused import Refused
 
 DEAD_LETTER = "dead.letter"
 """The job type of letters; a processor registered for it is told of every job that fails for good."""
+BAD_SIGNATURE = BadSignature.__name__
+"""The error type of jobs that a codec refused."""
 
 
 class DeadLetter(BaseModel):
@@ -19,7 +24,9 @@ class DeadLetter(BaseModel):
 
     ``origin`` is the queue it failed in, where it stays ``failed`` under ``job_id`` for as long as its
     retention says. ``data`` is its payload as JSON values, unvalidated: it may be the very reason for the
-    failure.
+    failure. It is None where it is too large to be read, as nothing is that was written through this library. Where a
+    codec refused the payload, ``data`` is None and the error's type BadSignature, whatever else
+    the job had failed with.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,7 +56,7 @@ def letter_for(record: JobRecord) -> tuple[str, str, bytes]:
         job_id=record.id,
         type=record.type,
         data=_value(record.data),
-        error=record.error or JobError("Unknown"),
+        error=_error(record),
         attempts=record.failures,
         stalls=record.stalls,
         priority=record.priority,
@@ -58,6 +65,14 @@ def letter_for(record: JobRecord) -> tuple[str, str, bytes]:
         failed_at=_moment(failed_ms),
     )
     return f"{record.queue}/{record.id}/{failed_ms}", DEAD_LETTER, _json(letter)
+
+
+def _error(record: JobRecord) -> JobError:
+    error = record.error or JobError("Unknown")
+    if isinstance(record.data, Refused) and error.type != BAD_SIGNATURE:
+        # Nothing that is said of such a job may pass for the word of somebody who holds a key.
+        return JobError(BAD_SIGNATURE, f"data {record.data.why}")
+    return error
 
 
 def _json(letter: DeadLetter) -> bytes:
@@ -69,6 +84,8 @@ def _json(letter: DeadLetter) -> bytes:
 
 
 def _value(data: bytes) -> Any:
+    if isinstance(data, Refused) or len(data) > MOST_STORED_BYTES:
+        return None
     try:
         return from_json(data, allow_inf_nan=False)
     except (ValueError, ValidationError):

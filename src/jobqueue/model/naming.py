@@ -24,6 +24,11 @@ def is_name(value: str) -> bool:
     return _NAME.fullmatch(value) is not None
 
 
+def shown_name(value: str) -> str:
+    """A name that was read from storage, for a log line: "?" where somebody wrote what is none."""
+    return value if is_name(value) else "?"
+
+
 def checked_job_id(value: str) -> str:
     """A job id of the caller's. Raises InvalidName."""
     if isinstance(value, str) and _JOB_ID.fullmatch(value):  # pyright: ignore[reportUnnecessaryIsInstance]

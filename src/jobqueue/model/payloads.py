@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sized
 from typing import Any, cast
 
 from pydantic import (
@@ -17,11 +17,14 @@ from pydantic import (
 )
 from pydantic_core import PydanticSerializationError, SchemaSerializer, from_json, to_json
 
-from jobqueue.errors import InvalidData, PayloadTooLarge
+from jobqueue.errors import BadSignature, InvalidData, PayloadTooLarge
 from jobqueue.model.plain_schemas import plain_leaves
+from jobqueue.model.refused import Refused
 
 MAX_BYTES = 256 * 1024
 """The limit of a payload or a result, in bytes of UTF-8 (SQS's classic limit)."""
+MOST_STORED_BYTES = 4 * MAX_BYTES
+"""What is read back at all. More than may be written, because a dead letter carries a payload and an error."""
 MAX_DEPTH = 32
 
 SENSITIVE = frozenset(
@@ -102,15 +105,22 @@ class Payload:
         return encoded
 
     def decode(self, stored: bytes, *, what: str = "data") -> Any:
-        """Validated straight from the bytes. Raises InvalidData with pydantic's error list."""
+        """Validated straight from the bytes. Raises InvalidData with pydantic's error list; BadSignature where a codec
+        refused what is stored.
+        """
+        if len(stored) > MOST_STORED_BYTES:
+            # Nobody wrote that through this library.
+            raise InvalidData(f"{what} is {len(stored)} bytes long, and no more than {MOST_STORED_BYTES} are read")
         try:
             if self._adapter is not None:
                 return self._adapter.validate_json(stored)
             return from_json(stored, allow_inf_nan=False)
-        except ValidationError as error:
+        except (ValidationError, ValueError) as error:
+            if isinstance(stored, Refused):
+                raise BadSignature(f"{what} {stored.why}") from None
+            if not isinstance(error, ValidationError):
+                raise InvalidData(f"{what} is not JSON: {error}") from None
             raise InvalidData(_refusal(what, self.name, error), errors=_errors(error)) from None
-        except ValueError as error:
-            raise InvalidData(f"{what} is not JSON: {error}") from None
 
     def _plain(self, value: Any, what: str) -> Any:
         if isinstance(value, BaseModel):
@@ -157,6 +167,9 @@ def _revealed(value: Any, what: str, depth: int, *, strict: bool) -> Any:
         return value
     if depth > MAX_DEPTH:
         raise InvalidData(f"{what} is nested more than {MAX_DEPTH} deep")
+    if isinstance(value, Sized) and len(value) > MAX_BYTES:
+        # Before millions of values are looked at one by one: each takes a byte at the least.
+        raise PayloadTooLarge(f"{what} holds {len(value)} values in one place, the limit is {MAX_BYTES} bytes of JSON")
     if isinstance(value, Mapping):
         found = cast("Mapping[Any, Any]", value)
         return {_key(key, what): _revealed(inner, what, depth + 1, strict=strict) for key, inner in found.items()}

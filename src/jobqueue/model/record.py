@@ -121,6 +121,10 @@ class JobError:
     traceback: str = ""
 
 
+BACKEND_ERRORS = frozenset({"Expired", "WorkerLost", "Unreadable", "DependencyFailed"})
+"""The types of errors that a backend writes by itself, without any process that holds a codec's keys."""
+
+
 @dataclass(slots=True)
 class JobRecord:
     """A job as a backend stores it. Times are integer milliseconds since 1970; payloads are JSON in UTF-8.

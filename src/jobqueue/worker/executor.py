@@ -36,10 +36,12 @@ from jobqueue.logs import (
     emit,
     listening,
 )
+from jobqueue.model.letter import BAD_SIGNATURE
 from jobqueue.model.naming import is_name
 from jobqueue.model.options import JobOptions
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, RetryAt
 from jobqueue.model.record import JobRecord
+from jobqueue.model.refused import Refused
 from jobqueue.processors import Processor, Registered
 from jobqueue.queue import Queue
 from jobqueue.registry import Registry
@@ -84,7 +86,9 @@ class Executor:
         known = self._chains.get(record.type) or self._chain(record.type)
         if known is None:
             if not is_name(record.type):
-                return self._nameless(record, attempt)
+                return self._nobodys(record, attempt, "the stored job type is not a name", kind="InvalidType")
+            if isinstance(record.data, Refused):
+                return self._nobodys(record, attempt, f"data {record.data.why}", kind=BAD_SIGNATURE)
             emit(
                 logging.WARNING, JOB_UNKNOWN_TYPE, job_id=record.id, type=record.type, queue=record.queue,
                 in_seconds=UNKNOWN_TYPE_DELAY_MS / 1000,
@@ -139,10 +143,10 @@ class Executor:
             tell(record, outcome, began)
         return outcome
 
-    def _nameless(self, record: JobRecord, attempt: Attempt) -> Outcome:
-        """No worker will ever know what cannot be a type's name: somebody else wrote it."""
+    def _nobodys(self, record: JobRecord, attempt: Attempt, why: str, *, kind: str) -> Outcome:
+        """No worker will ever know this type: somebody else wrote it."""
         policy = Policy.of(self._queue.default_options, self._queue.dead_letter)
-        outcome = refused(InvalidData("the stored job type is not a name"), policy, kind="InvalidType")
+        outcome = refused(InvalidData(why), policy, kind=kind)
         record.type = "?"
         if not attempt.lease_lost:
             tell(record, outcome, SYSTEM_CLOCK.monotonic())

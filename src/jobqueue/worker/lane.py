@@ -20,6 +20,7 @@ from jobqueue.backends.protocol import Backend, Extension, Page, Settlement
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendError
 from jobqueue.logs import JOB_SUSPECT, LEASE_LOST, emit
+from jobqueue.model.naming import shown_name
 from jobqueue.model.outcome import Outcome, Released
 from jobqueue.model.record import JobRecord
 from jobqueue.model.stats import Tallies
@@ -224,7 +225,9 @@ class Lane:
         record = attempt.record
         if attempt.lease_lost:
             self.held.pop(record.id, None)
-            emit(logging.WARNING, LEASE_LOST, job_id=record.id, type=record.type, queue=self.queue.name)
+            emit(
+                logging.WARNING, LEASE_LOST, job_id=record.id, type=shown_name(record.type), queue=self.queue.name
+            )  # fmt: skip
             self.nudge()
         else:
             lines = attempt.take_lines(SYSTEM_CLOCK.now_ms()) if attempt.lines else ()
@@ -258,7 +261,7 @@ class Lane:
         if suspect is not None:
             emit(
                 logging.WARNING, JOB_SUSPECT,
-                job_id=suspect.id, type=suspect.type, queue=self.queue.name, workers_lost=suspect.stalls,
+                job_id=suspect.id, type=shown_name(suspect.type), queue=self.queue.name, workers_lost=suspect.stalls,
             )  # fmt: skip
 
     def _let_suspect_in(self) -> None:

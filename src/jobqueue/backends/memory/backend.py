@@ -30,6 +30,7 @@ from jobqueue.backends.protocol import (
     EventPage,
     Exchange,
     Extension,
+    LetterWriter,
     LogLines,
     NewFlow,
     NewRecord,
@@ -42,6 +43,7 @@ from jobqueue.backends.protocol import (
     Status,
     Upkeep,
     UpkeepReport,
+    plain_letter,
 )
 from jobqueue.backends.wiring import reaches_out
 from jobqueue.clock import SYSTEM_CLOCK, Clock
@@ -127,9 +129,9 @@ class MemoryBackend:
         self._known.add(queue)
         return keep_up(shelf, request, self._clock.now_ms())
 
-    async def deliver(self, queue: str) -> int:
+    async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
         shelf = await self._step(queue)
-        return self._deliveries.deliver(shelf, self._clock.now_ms())
+        return self._deliveries.deliver(shelf, self._clock.now_ms(), letter)
 
     async def submit(self, home: str, flow: NewFlow) -> bool:
         shelf = await self._step(home)
@@ -197,7 +199,7 @@ class MemoryBackend:
         shelf = await self._step(queue)
         changed = control(shelf, command, self._clock.now_ms())
         if isinstance(command, Obliterate):
-            while self._deliveries.deliver(shelf, self._clock.now_ms(), letters=False):
+            while self._deliveries.deliver(shelf, self._clock.now_ms()):
                 pass
             shelf.forget_all()
             self._known.discard(queue)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 
@@ -10,11 +10,10 @@ from jobqueue.backends.memory.effects import Edge, Letter, Link, Outcome, Reopen
 from jobqueue.backends.memory.enqueueing import enqueue
 from jobqueue.backends.memory.links import adopt, hear, reopen, resolve, settle_heirs
 from jobqueue.backends.memory.room import Room
-from jobqueue.backends.memory.shelf import Shelf
-from jobqueue.backends.protocol import FlowMember, NewFlow, NewRecord
+from jobqueue.backends.memory.shelf import Shelf, copied
+from jobqueue.backends.protocol import FlowMember, LetterWriter, NewFlow
 from jobqueue.backends.wiring import POLICY, wired
 from jobqueue.errors import LeaseLost
-from jobqueue.model.letter import letter_for
 
 _AT_ONCE = 100
 
@@ -27,13 +26,13 @@ class Deliveries:
         self._announce = announce
         self._room = room
 
-    def deliver(self, shelf: Shelf, now_ms: int, *, letters: bool = True) -> int:
+    def deliver(self, shelf: Shelf, now_ms: int, letter: LetterWriter | None = None) -> int:
         """Up to a hundred effects, and all that follows elsewhere; returns how many of its own.
 
-        Without ``letters`` those are thrown away: the queue is being obliterated, and they with it.
+        Without a writer letters stay where they are.
         """
         touched: dict[str, None] = {}
-        count = self._empty(shelf, touched, now_ms, letters=letters)
+        count = self._empty(shelf, touched, now_ms, letter)
         self._empty_all(touched, now_ms)
         return count
 
@@ -97,18 +96,18 @@ class Deliveries:
             if not self._empty(self._shelf_of(other), touched, now_ms):
                 del touched[other]
 
-    def _empty(self, shelf: Shelf, touched: dict[str, None], now_ms: int, *, letters: bool = True) -> int:
+    def _empty(self, shelf: Shelf, touched: dict[str, None], now_ms: int, letter: LetterWriter | None = None) -> int:
         # Taken out only once it has arrived: a target that is full must not swallow it.
-        batch = list(islice(shelf.outbox, _AT_ONCE))
+        mine = (effect for effect in shelf.outbox if letter is not None or not isinstance(effect, Letter))
+        batch = list(islice(mine, _AT_ONCE))
         edges: dict[str, list[Edge | Reopen]] = defaultdict(list)
         links: dict[str, list[Link]] = defaultdict(list)
         for effect in batch:
             match effect:
                 case Letter(target, record):
-                    if not letters:
-                        continue
-                    self._announce(target)
-                    enqueue(self._shelf_of(target), [NewRecord(*letter_for(record))], self._room, now_ms)
+                    if letter is not None:
+                        self._announce(target)
+                        enqueue(self._shelf_of(target), [letter(target, copied(record))], self._room, now_ms)
                 case Link():
                     links[effect.target].append(effect)
                 case _:
@@ -118,8 +117,8 @@ class Deliveries:
                 edges[edge.target].append(edge)
         for target, found in edges.items():
             self._hear(target, found, touched, now_ms)
-        for _ in batch:
-            shelf.outbox.popleft()
+        delivered = {id(effect) for effect in batch}
+        shelf.outbox = deque(effect for effect in shelf.outbox if id(effect) not in delivered)
         return len(batch)
 
     def _linked(self, links: Iterable[Link]) -> list[Edge]:

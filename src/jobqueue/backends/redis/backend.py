@@ -17,6 +17,7 @@ from jobqueue.backends.protocol import (
     EventPage,
     Exchange,
     Extension,
+    LetterWriter,
     NewFlow,
     NewRecord,
     Note,
@@ -26,6 +27,7 @@ from jobqueue.backends.protocol import (
     Status,
     Upkeep,
     UpkeepReport,
+    plain_letter,
 )
 from jobqueue.backends.redis import checks, codec, keys, linking
 from jobqueue.backends.redis.amending import amend
@@ -235,8 +237,8 @@ class RedisBackend:
             outbox=bool(outbox),
         )
 
-    async def deliver(self, queue: str) -> int:
-        return await deliver(self._courier(), queue)
+    async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
+        return await deliver(self._courier(), queue, letter)
 
     async def wait(self, queue: str, seconds: float) -> bool:
         return bool(await self._block("BZPOPMIN", keys.wake(self._namespace, queue), seconds=seconds))
@@ -271,7 +273,7 @@ class RedisBackend:
 
     async def control(self, queue: str, command: Command) -> list[str]:
         changed, outbox = await control(
-            self._calls, self._namespace, queue, self._now(), command, self._announced, self._deliver_last
+            self._calls, self._namespace, queue, self._now(), command, self._announced, self._deliver_edges
         )
         await self._deliver_soon(queue, outbox)
         return changed
@@ -364,15 +366,16 @@ class RedisBackend:
     def _courier(self) -> Courier:
         return Courier(self._calls, self._namespace, self._now, self._announce)
 
-    async def _deliver_last(self, queue: str) -> int:
-        return await deliver(self._courier(), queue, letters=False)
+    async def _deliver_edges(self, queue: str) -> int:
+        # Letters stay: only a worker knows how its queue's are written.
+        return await deliver(self._courier(), queue)
 
     async def _deliver_soon(self, queue: str, outbox: bool = True) -> None:
         """Hand over what a call has left in the outbox. It has taken effect anyhow: workers see to the rest."""
         if not outbox:
             return
         with contextlib.suppress(BackendError):
-            while await self.deliver(queue):
+            while await self._deliver_edges(queue):
                 pass
 
     async def _announce(self, queue: str) -> None:

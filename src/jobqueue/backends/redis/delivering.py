@@ -11,25 +11,24 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from jobqueue.backends.protocol import NewRecord
+from jobqueue.backends.protocol import LetterWriter, NewRecord
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.codec import letter_record, text
 from jobqueue.backends.redis.courier import Asked, Courier
 from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.submitting import deliver_flow
-from jobqueue.model.letter import letter_for
 
 _BATCH = 100
 _ROUNDS = 10_000
 """Batches that one delivery may lead to in other queues: an end to what has one anyhow."""
 
 
-async def deliver(courier: Courier, queue: str, *, letters: bool = True) -> int:
+async def deliver(courier: Courier, queue: str, letter: LetterWriter | None = None) -> int:
     """Up to a hundred effects of ``queue``, and all that follows elsewhere; returns how many of its own.
 
-    Without ``letters`` those are thrown away: the queue is being obliterated, and they with it.
+    Without a writer letters stay where they are.
     """
-    count = await _empty(courier, queue, letters=letters)
+    count = await _empty(courier, queue, letter)
     for _ in range(_ROUNDS):
         if not courier.touched:
             break
@@ -39,9 +38,9 @@ async def deliver(courier: Courier, queue: str, *, letters: bool = True) -> int:
     return count
 
 
-async def _empty(courier: Courier, queue: str, *, letters: bool = True) -> int:
+async def _empty(courier: Courier, queue: str, letter: LetterWriter | None = None) -> int:
     outbox = keys.outbox(courier.namespace, queue)
-    entries = await courier.calls.command("XRANGE", outbox, "-", "+", "COUNT", _BATCH)
+    entries = await _entries(courier, outbox, letters=letter is not None)
     records: dict[str, list[NewRecord]] = defaultdict(list)
     edges: dict[str, list[Edge]] = defaultdict(list)
     links: dict[str, list[Asked]] = defaultdict(list)
@@ -61,8 +60,8 @@ async def _empty(courier: Courier, queue: str, *, letters: bool = True) -> int:
                 await deliver_flow(courier, queue, _word(fields, "flow"), _word(fields, "gate"))
             case _:
                 target, record = letter_record(flat, queue)
-                if letters and target and target != queue:
-                    records[target].append(NewRecord(*letter_for(record)))
+                if letter is not None and target and target != queue:
+                    records[target].append(letter(target, record))
     for target, batch in records.items():
         await courier.write(target, batch)
     for target, asked in links.items():
@@ -73,6 +72,17 @@ async def _empty(courier: Courier, queue: str, *, letters: bool = True) -> int:
     if entries:
         await courier.calls.command("XDEL", outbox, *(text(entry_id) for entry_id, _ in entries))
     return len(entries)
+
+
+async def _entries(courier: Courier, outbox: str, *, letters: bool) -> list[Any]:
+    """The first entries; without ``letters`` the first that are something else."""
+    start = "-"
+    while True:
+        entries = await courier.calls.command("XRANGE", outbox, start, "+", "COUNT", _BATCH)
+        wanted = [entry for entry in entries if letters or b"kind" in entry[1][::2]]
+        if wanted or len(entries) < _BATCH:
+            return wanted
+        start = f"({text(entries[-1][0])}"
 
 
 def _word(fields: Mapping[str, Any], name: str) -> str:

@@ -12,6 +12,7 @@ asyncio plugin in its automatic mode.
 """
 
 from jobqueue.testing.contract.amending import AmendingContract
+from jobqueue.testing.contract.carrying import CarryingContract
 from jobqueue.testing.contract.controlling import ControllingContract
 from jobqueue.testing.contract.dead_letters import DeadLetterContract
 from jobqueue.testing.contract.dependencies import DependencyContract
@@ -38,6 +39,7 @@ class BackendContract(
     StatsContract,
     DependencyContract,
     FlowContract,
+    CarryingContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 
