@@ -102,13 +102,14 @@ def checked_policy(value: OnFailure | str) -> OnFailure:
         raise InvalidOption(f"on_failure must be one of {', '.join(OnFailure)}, not {value!r}") from None
 
 
-def _need(job: Any, on_failure: OnFailure) -> Need:
+def _need(job: object, on_failure: OnFailure) -> Need:
     if isinstance(job, JobRef):
         return Need(job.queue, job.id, on_failure)
-    pair = cast("tuple[Any, ...]", job) if isinstance(job, tuple) else ()
+    pair = cast("tuple[Any, ...]", job if isinstance(job, tuple) else ())
     if len(pair) == 2:
         return Need(checked_name("queue", pair[0]), checked_job_id(pair[1]), on_failure)
-    raise InvalidOption(f"depends_on holds a {type(job).__name__}: give Jobs, pairs (queue, job_id), or After(job, …)")
+    kind = cast("object", job).__class__.__name__
+    raise InvalidOption(f"depends_on holds a {kind}: give Jobs, pairs (queue, job_id), or After(job, …)")
 
 
 @dataclass(frozen=True, slots=True)
