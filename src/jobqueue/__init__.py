@@ -35,8 +35,12 @@ from jobqueue.errors import (
     Snooze,
     UnknownOption,
     Unrecoverable,
+    WaitForChildren,
     WrongServer,
 )
+from jobqueue.flow import Flow, Node, Reference
+from jobqueue.flow_handle import FlowHandle, FlowNode, FlowStatus
+from jobqueue.inputs import Dependencies, Dependency, Results
 from jobqueue.job import Job, LogLine
 from jobqueue.job_type import JobType
 from jobqueue.listener import Happening, JobEvent
@@ -44,6 +48,7 @@ from jobqueue.logs import JobLogHandler, add_job_context
 from jobqueue.model.batch import Batch
 from jobqueue.model.events import Event, EventType
 from jobqueue.model.letter import DeadLetter
+from jobqueue.model.links import After, OnFailure
 from jobqueue.model.options import JobOptions, Keep, Priority
 from jobqueue.model.record import JobError, JobState
 from jobqueue.model.retry import Retry
@@ -61,6 +66,7 @@ from jobqueue.worker_list import WorkerInfo, workers
 __all__ = [
     "DEAD_LETTER",
     "AccessDenied",
+    "After",
     "BackendClosed",
     "BackendError",
     "BackendFull",
@@ -77,9 +83,15 @@ __all__ = [
     "Counts",
     "DeadLetter",
     "DeadLetters",
+    "Dependencies",
+    "Dependency",
     "Encrypted",
     "Event",
     "EventType",
+    "Flow",
+    "FlowHandle",
+    "FlowNode",
+    "FlowStatus",
     "Happening",
     "InvalidData",
     "InvalidInput",
@@ -108,13 +120,17 @@ __all__ = [
     "Middleware",
     "MissingExtra",
     "NewJob",
+    "Node",
+    "OnFailure",
     "PayloadTooLarge",
     "Priority",
     "Processor",
     "Queue",
     "RateLimited",
+    "Reference",
     "RegistrationError",
     "Registry",
+    "Results",
     "Retry",
     "Settings",
     "Signed",
@@ -123,6 +139,7 @@ __all__ = [
     "SyncQueue",
     "UnknownOption",
     "Unrecoverable",
+    "WaitForChildren",
     "Worker",
     "WorkerInfo",
     "WrongServer",

@@ -13,6 +13,7 @@ is the host's business.
 | ``job.retrying`` | warning | job_id, type, queue, attempt, error, in_seconds |
 | ``job.failed`` | error | job_id, type, queue, attempt, error |
 | ``job.released`` | info | job_id, type, queue, reason |
+| ``job.parked`` (it waits for jobs it has added) | info | job_id, type, queue |
 | ``job.cancelled`` | info | job_id, type, queue, reason |
 | ``job.recovered`` | warning | job_id, queue |
 | ``job.unknown_type`` | warning | job_id, type, queue, in_seconds |
@@ -53,6 +54,7 @@ JOB_RETRYING: Final = "job.retrying"
 JOB_FAILED: Final = "job.failed"
 JOB_RELEASED: Final = "job.released"
 JOB_CANCELLED: Final = "job.cancelled"
+JOB_PARKED: Final = "job.parked"
 JOB_RECOVERED: Final = "job.recovered"
 JOB_SUSPECT: Final = "job.suspect"
 JOB_UNKNOWN_TYPE: Final = "job.unknown_type"

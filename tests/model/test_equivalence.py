@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 import redis.asyncio
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from jobqueue import JobQueueError
@@ -25,7 +24,9 @@ from jobqueue.backends.protocol import (
     Clean,
     Command,
     Exchange,
+    FlowMember,
     LogLines,
+    NewFlow,
     NewRecord,
     Note,
     Obliterate,
@@ -44,11 +45,12 @@ from jobqueue.backends.protocol import (
     Settlement,
     Upkeep,
 )
-from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, Retention, RetryAt
+from jobqueue.model.links import Need, OnFailure, Spawning
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
 from jobqueue.testing import ManualClock
 
-QUEUE, DEAD = "tickets", "dead-letter"
+QUEUE, DEAD, OTHER = "tickets", "dead-letter", "mail"
 ERROR = JobError("ValueError", "no", "Traceback …")
 IDS = [f"job-{number}" for number in range(8)]
 
@@ -56,6 +58,11 @@ ids = st.sampled_from(IDS)
 keeps = st.sampled_from(
     [Retention(), Retention(0), Retention(1), Retention(2), Retention(None, 5000), Retention(2, 3000)]
 )
+needs = st.lists(
+    st.builds(Need, st.sampled_from([QUEUE, QUEUE, OTHER]), ids, st.sampled_from(OnFailure)),
+    max_size=2,
+    unique_by=lambda need: need.key,
+).map(tuple)
 new_jobs = st.builds(
     NewRecord,
     ids,
@@ -65,13 +72,32 @@ new_jobs = st.builds(
     delay_ms=st.sampled_from([0, 0, 0, 700, 2000]),
     expires_in_ms=st.sampled_from([None, None, 1500]),
     lifo=st.booleans(),
+    needs=st.one_of(st.just(()), st.just(()), needs),
 )
+flow_names = st.sampled_from(["flow-0", "flow-1", "flow-2"])
+
+
+@st.composite
+def flows(draw: st.DrawFn) -> NewFlow:
+    """A few jobs in two queues, each of which may need those before it, or jobs that exist."""
+    members: list[FlowMember] = []
+    for job_id in draw(st.lists(ids, min_size=1, max_size=4, unique=True)):
+        queue = draw(st.sampled_from([QUEUE, OTHER]))
+        among = [Need(member.queue, member.record.id) for member in members] + [Need(OTHER, "job-0")]
+        edges = draw(st.lists(st.sampled_from(among), max_size=2, unique=True))
+        own = tuple(edge for edge in edges if edge.key != f"{queue}/{job_id}")
+        record = NewRecord(job_id, "t", b"1", delay_ms=draw(st.sampled_from([0, 0, 700])), needs=own)
+        members.append(FlowMember(queue, record, b"about"))
+    return NewFlow(draw(flow_names), members)
+
+
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Completed, st.sampled_from([None, b"42"]), keeps),
     st.builds(RetryAt, st.sampled_from([0, 1000]), st.just(ERROR)),
     st.builds(Failed, st.just(ERROR), keeps, st.sampled_from([None, DEAD, QUEUE]), st.booleans()),
     st.builds(Released, st.just("shutdown"), st.sampled_from([0, 700]), st.sampled_from([0, 0, 500])),
     st.builds(Cancelled, st.just("enough"), keeps),
+    st.just(Parked()),
 )
 amendments: st.SearchStrategy[Amendment] = st.one_of(
     st.builds(Retry, st.sampled_from([None, b"7"])),
@@ -87,7 +113,16 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Purge, st.booleans()),
     st.builds(
         Clean,
-        st.sampled_from([JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.WAITING, JobState.DELAYED]),
+        st.sampled_from(
+            [
+                JobState.COMPLETED,
+                JobState.FAILED,
+                JobState.CANCELLED,
+                JobState.WAITING,
+                JobState.DELAYED,
+                JobState.BLOCKED,
+            ]
+        ),
         st.sampled_from([0, 1000]),
         st.sampled_from([1, 50]),
     ),
@@ -138,6 +173,41 @@ class Equivalence(RuleBasedStateMachine):
     @rule(jobs=st.lists(new_jobs, min_size=1, max_size=4))
     def enqueue(self, jobs: list[NewRecord]) -> None:
         self._both(lambda backend: backend.enqueue(QUEUE, jobs))
+
+    @rule(jobs=st.lists(new_jobs, min_size=1, max_size=3))
+    def enqueue_elsewhere(self, jobs: list[NewRecord]) -> None:
+        self._both(lambda backend: backend.enqueue(OTHER, jobs))
+
+    @rule(outcome=outcomes)
+    def work_elsewhere(self, outcome: Outcome) -> None:
+        self.sequence += 1
+        request = Exchange("v", "v/0", self.sequence, claim=1)
+        page: Page = self._both(lambda backend: backend.exchange(OTHER, request))
+        for lease in page.leases:
+            self.sequence += 1
+            settling = Exchange("v", "v/0", self.sequence, [Settlement(lease.id, lease.token or 0, outcome)])
+            self._both(lambda backend: backend.exchange(OTHER, settling))  # noqa: B023  (called before the next turn)
+        self._both(lambda backend: backend.deliver(OTHER))
+
+    @rule(job_id=ids, amendment=amendments)
+    def amend_elsewhere(self, job_id: str, amendment: Amendment) -> None:
+        self._both(lambda backend: backend.amend(OTHER, job_id, amendment))
+
+    @rule(flow=flows())
+    def submit(self, flow: NewFlow) -> None:
+        self._both(lambda backend: backend.submit(QUEUE, flow))
+
+    @rule(data=st.data(), flow=flows())
+    def spawn(self, data: st.DataObject, flow: NewFlow) -> None:
+        if self.leases:
+            lease = data.draw(st.sampled_from(self.leases))
+            members = [member for member in flow.members if member.key != f"{QUEUE}/{lease.id}"]
+            wanted = [Need(member.queue, member.record.id) for member in members]
+            if any(need.key == f"{QUEUE}/{lease.id}" for member in members for need in member.record.needs):
+                return
+            name = f"{lease.id}/{lease.token}/{self.sequence}"
+            new = NewFlow(name, members, recorded=False, spawning=Spawning(lease.id, lease.token or 0, wanted))
+            self._both(lambda backend: backend.submit(QUEUE, new))
 
     @rule(data=st.data(), claim=st.integers(0, 3), lease_ms=st.sampled_from([1000, 3000]))
     def exchange(self, data: st.DataObject, claim: int, lease_ms: int) -> None:
@@ -214,8 +284,10 @@ async def _picture(backend: Backend) -> Any:
     return (
         [await backend.get(QUEUE, job_id) for job_id in IDS],
         [await backend.logs(QUEUE, job_id) for job_id in IDS],
-        [await backend.find(queue, state, limit=100) for queue in (QUEUE, DEAD) for state in JobState],
-        [await backend.status(queue) for queue in (QUEUE, DEAD)],
+        [await backend.inputs(queue, job_id) for queue in (QUEUE, OTHER) for job_id in IDS],
+        [await backend.flow(QUEUE, name) for name in ("flow-0", "flow-1", "flow-2")],
+        [await backend.find(queue, state, limit=100) for queue in (QUEUE, DEAD, OTHER) for state in JobState],
+        [await backend.status(queue) for queue in (QUEUE, DEAD, OTHER)],
         await backend.queues(),
         await backend.workers(QUEUE),
         [(event.type, event.job_id, event.at_ms, event.detail) for event in await _events(backend)],

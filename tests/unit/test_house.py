@@ -25,8 +25,10 @@ FLOORS = (
     ("backends",),
     ("settings", "ids", "job_type", "catalogue", "results", "verdict", "connect", "default_backend"),
     (
+        "inputs",
         "job",
         "new_job",
+        "spawning",
         "coalescer",
         "claim",
         "queue",
@@ -37,6 +39,7 @@ FLOORS = (
         "dead_letters",
         "worker_list",
     ),
+    ("flow", "flow_handle"),
     ("worker",),
     ("testing",),
 )

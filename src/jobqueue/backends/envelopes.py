@@ -20,6 +20,7 @@ from jobqueue.codecs.codec import Codec, bound_to
 from jobqueue.errors import BadSignature
 from jobqueue.model.events import Event, EventType
 from jobqueue.model.letter import BAD_SIGNATURE
+from jobqueue.model.links import FlowRecord, Input
 from jobqueue.model.outcome import Completed, Failed, Outcome, RetryAt
 from jobqueue.model.record import BACKEND_ERRORS, JobError, JobRecord, JobState
 from jobqueue.model.refused import Refused, RefusedText
@@ -119,6 +120,28 @@ class Envelopes:
             return replace(event, detail=RefusedText(opened.why if event.detail else "is no longer stored"))
         return replace(event, detail=opened.decode("utf-8", "replace")) if event.detail else event
 
+    def open_input(self, found: Input) -> Input:
+        """What a job that was waited for returned, or why it failed. The seal is that job's own."""
+        if found.state == "completed":
+            return replace(found, result=self._opened_result(found.queue, found.id, found.result))
+        if found.error is not None:
+            return replace(found, error=self._opened_error(found.queue, found.id, found.error))
+        return found
+
+    def open_flow(self, flow: FlowRecord) -> FlowRecord:
+        """The results that a flow remembers."""
+        ended = {
+            key: ended
+            if ended.result is None
+            else replace(ended, result=self._opened_result(*_named(key), ended.result))
+            for key, ended in flow.ended.items()
+        }
+        return FlowRecord(flow.members, ended)
+
+    def _opened_result(self, queue: str, job_id: str, stored: bytes | None) -> bytes | None:
+        result = self._opened(stored or b"null", _part(b"result", queue, job_id))
+        return None if result == b"null" else result
+
     def _open_data(self, record: JobRecord) -> None:
         options = b"" if self._codec.hides else record.options
         try:
@@ -160,6 +183,11 @@ class Envelopes:
 
 def _job(queue: str, job_id: str, job_type: str, options: bytes = b"") -> bytes:
     return bound_to(b"job", queue.encode(), _bytes(job_id), _bytes(job_type), options)
+
+
+def _named(key: str) -> tuple[str, str]:
+    queue, _, job_id = key.partition("/")
+    return queue, job_id
 
 
 def _part(name: bytes, queue: str, job_id: str) -> bytes:

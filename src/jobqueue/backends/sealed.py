@@ -15,6 +15,7 @@ from jobqueue.backends.protocol import (
     Exchange,
     Extension,
     LetterWriter,
+    NewFlow,
     NewRecord,
     Note,
     Order,
@@ -28,6 +29,7 @@ from jobqueue.backends.protocol import (
 )
 from jobqueue.codecs.codec import Codec
 from jobqueue.errors import BadSignature
+from jobqueue.model.links import FlowRecord, Input
 from jobqueue.model.record import JobRecord, JobState
 from jobqueue.model.refused import Refused
 
@@ -69,6 +71,17 @@ class SealedBackend:
             return self._envelopes.job(target, letter(target, self._envelopes.open_job(record)))
 
         return await self._inner.deliver(queue, sealed)
+
+    async def submit(self, home: str, flow: NewFlow) -> bool:
+        members = [replace(one, record=self._envelopes.job(one.queue, one.record)) for one in flow.members]
+        return await self._inner.submit(home, replace(flow, members=members))
+
+    async def flow(self, home: str, flow_id: str) -> FlowRecord | None:
+        found = await self._inner.flow(home, flow_id)
+        return None if found is None else self._envelopes.open_flow(found)
+
+    async def inputs(self, queue: str, job_id: str) -> list[Input]:
+        return [self._envelopes.open_input(found) for found in await self._inner.inputs(queue, job_id)]
 
     async def annotate(self, queue: str, job_id: str, token: int, note: Note) -> bool:
         return await self._inner.annotate(queue, job_id, token, self._envelopes.note(queue, job_id, note))
@@ -131,6 +144,9 @@ class SealedBackend:
 
     async def control(self, queue: str, command: Command) -> list[str]:
         return await self._inner.control(queue, command)
+
+    async def states(self, queue: str, job_ids: Sequence[str]) -> list[JobState | None]:
+        return await self._inner.states(queue, job_ids)
 
     async def status(self, queue: str) -> Status:
         return await self._inner.status(queue)

@@ -4,7 +4,7 @@
 -- ARGV: now, max stalls, keep count, keep age, dead letter queue, limit, worker ('' none), presence, presence ms
 -- RETURNS: recovered ids, poisoned ids, expired ids, cancelled ids, removed, more, outbox
 -- COST: O(log n) for each job found, `limit` of each kind at the most
--- INCLUDES: clock events order state finish full
+-- INCLUDES: clock events order state finish links full
 local P, now = KEYS[1], now_ms(ARGV[1])
 local max_stalls, keep, age = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local dead_letter, limit = ARGV[5], tonumber(ARGV[6])
@@ -101,6 +101,20 @@ if ARGV[7] ~= '' and redis.call('HLEN', P .. 'calls') > 1000 then
     local at = string.match(scan[2][i + 1], '^%d+ (%d+)')
     if not at or now - tonumber(at) > 600000 then redis.call('HDEL', P .. 'calls', scan[2][i]) end
   end
+end
+
+if #ended > 0 then
+  -- RARELY
+  if settle_heirs(P, now) then outbox = true end
+  if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
+  -- END RARELY
+end
+if ARGV[7] ~= '' and has(P, 'linked') then
+  -- RARELY
+  -- Scored like finished jobs.
+  local old = redis.call('ZRANGE', P .. 'flowed', '-inf', score_text((now - 604800000) * DUE), 'BYSCORE', 'LIMIT', 0, 100)
+  for _, flow in ipairs(old) do forget_flow(P, flow) end
+  -- END RARELY
 end
 
 if anything and not outbox and redis.call('XLEN', P .. 'outbox') > 0 then outbox = true end
