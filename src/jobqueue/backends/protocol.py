@@ -77,6 +77,7 @@ from jobqueue.backends.operations import (
 from jobqueue.backends.operations import (
     RetryFailed as RetryFailed,
 )
+from jobqueue.backends.scheduling import Scheduling
 from jobqueue.model.events import Event
 from jobqueue.model.letter import letter_for
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
@@ -186,10 +187,14 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Something another process wants of this worker: to cancel the job it runs."""
+    """Something another process wants of this worker: to cancel the job it runs, or SCHEDULES_CHANGED."""
 
     job_id: str
     reason: str
+
+
+SCHEDULES_CHANGED = Order("", "schedules")
+"""A schedule will be due earlier than all that the worker knows of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +229,8 @@ class Upkeep:
 
 @dataclass(frozen=True, slots=True)
 class UpkeepReport:
-    """What a round did. ``more`` says that it hit its limit and should be repeated at once."""
+    """What a round did. ``more`` says that it hit its limit and should be repeated at once. ``schedules_in_ms`` is in
+    how many ms the first schedule is due, None if none is in sight."""
 
     recovered: tuple[str, ...] = ()
     poisoned: tuple[str, ...] = ()
@@ -233,6 +239,7 @@ class UpkeepReport:
     removed: int = 0
     more: bool = False
     outbox: bool = False
+    schedules_in_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +260,7 @@ class EventPage:
     cursor: str
 
 
-class Backend(Protocol):
+class Backend(Scheduling, Protocol):
     """See the module's docstring; every queue name has been checked by the caller."""
 
     async def open(self) -> None:

@@ -36,6 +36,7 @@ from jobqueue.backends.redis.connection import Lines, Switchboard
 from jobqueue.backends.redis.controlling import control
 from jobqueue.backends.redis.delivering import deliver
 from jobqueue.backends.redis.noting import note_words
+from jobqueue.backends.redis.scheduling import ScheduleCalls
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendError, BackendFull, BackendUnavailable, ConfigurationError, WrongServer
 from jobqueue.logs import BACKEND_RISK, BACKEND_UNCHECKED, emit
@@ -45,7 +46,7 @@ _ANNOUNCE_EVERY = 60.0
 _EVENT_ENTRIES = 100
 
 
-class RedisBackend:
+class RedisBackend(ScheduleCalls):
     """Jobs in Redis 6.2 or newer, or Valkey.
 
     ``client`` is any ``redis.asyncio.Redis`` (fakeredis too): only its connection settings are used, on
@@ -200,7 +201,7 @@ class RedisBackend:
         await self._announce(queue)
         count, age = codec.retention_words(request.keep)
         presence = request.presence
-        recovered, poisoned, expired, cancelled, removed, more, outbox = await self._calls.run(
+        recovered, poisoned, expired, cancelled, removed, more, outbox, schedules_in = await self._calls.run(
             "upkeep",
             self._prefix(queue),
             self._now(),
@@ -221,6 +222,7 @@ class RedisBackend:
             removed=int(removed),
             more=bool(more),
             outbox=bool(outbox),
+            schedules_in_ms=int(schedules_in) if schedules_in else None,
         )
 
     async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
