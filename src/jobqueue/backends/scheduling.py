@@ -49,13 +49,15 @@ class ScheduleRecord:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleChange:
-    """Make a schedule, or change it from ``expected`` (the revision it has now, "" where there is none) to ``revision``.
+    """Make a schedule, or change it from ``expected`` (its revision now, "" where there is none) to ``revision``.
 
-    What it has counted stays. ``most`` is how many a queue may have.
+    Only if its next tick is still ``expected_tick_ms``: a change must not bring a tick back that was fired meanwhile.
+    What the schedule has counted stays. ``most`` is how many a queue may have.
     """
 
     id: str
     expected: str
+    expected_tick_ms: int | None
     revision: str
     plan: bytes
     job: bytes

@@ -1,8 +1,8 @@
 """When a crontab line comes round, and how that is said in words.
 
 The rules are those of Debian's cron, by way of ``cronsim``: a job at a fixed hour runs once on the night on which the
-clock goes back, and at once when its hour is left out in spring. What comes every so many minutes or hours keeps to real
-time.
+clock goes back, and at once when its hour is left out in spring. What comes every so many minutes or hours keeps to
+real time.
 """
 
 from __future__ import annotations

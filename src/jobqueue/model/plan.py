@@ -108,8 +108,8 @@ _PLAN = TypeAdapter(Plan)
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a due schedule does: ``ticks`` get a job each, ``next_ms`` is the tick that comes after; ``missed`` says that
-    some were dropped."""
+    """What a due schedule does: ``ticks`` get a job each, ``next_ms`` is the tick that comes after; ``missed`` says
+    that some were dropped."""
 
     ticks: tuple[int, ...]
     next_ms: int | None

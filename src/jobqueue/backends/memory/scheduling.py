@@ -18,7 +18,7 @@ def write(shelf: Shelf, change: ScheduleChange) -> bool:
     known = shelf.schedules.get(change.id)
     if known is not None and known.revision == change.revision:
         return True
-    if (known.revision if known is not None else "") != change.expected:
+    if ((known.revision, known.tick_ms) if known else ("", None)) != (change.expected, change.expected_tick_ms):
         return False
     if known is None and len(shelf.schedules) >= change.most:
         raise BackendFull(f"queue {shelf.queue!r} has its limit of {change.most} schedules; nothing was written")
@@ -52,9 +52,7 @@ def remove(shelf: Shelf, schedule: str) -> bool:
     return shelf.schedules.pop(schedule, None) is not None
 
 
-def find(
-    shelf: Shelf, ids: Sequence[str] | None, *, declared: bool, limit: int, offset: int
-) -> list[ScheduleRecord]:
+def find(shelf: Shelf, ids: Sequence[str] | None, *, declared: bool, limit: int, offset: int) -> list[ScheduleRecord]:
     """See :meth:`jobqueue.backends.scheduling.Scheduling.find_schedules`."""
     known = shelf.schedules
     if ids is not None:
@@ -107,9 +105,7 @@ def _alone(shelf: Shelf, known: ScheduleRecord, firing: Firing) -> tuple[NewReco
     return () if last is not None and not last.state.finished else firing.jobs[:1]
 
 
-def _move_on(
-    shelf: Shelf, known: ScheduleRecord, firing: Firing, made: tuple[NewRecord, ...], now_ms: int
-) -> None:
+def _move_on(shelf: Shelf, known: ScheduleRecord, firing: Firing, made: tuple[NewRecord, ...], now_ms: int) -> None:
     if made:
         known = replace(known, last_job=made[-1].id, last_ms=now_ms)
     if firing.by_hand:

@@ -27,7 +27,7 @@ lives, logged (whether any job has ever had such a key) |
 | ``outbox``           | stream | effects for other queues, not yet delivered |
 | ``seen`` ``workers`` | zset, hash | live workers |
 | ``stats:<minute>``   | hash   | counters of the attempts that ended in it (model/stats.py); expires after a day |
-| ``schedules``        | zset   | ms at which a schedule is due, or held by a worker that fires it; +inf: paused or ended |
+| ``schedules``        | zset   | ms at which a schedule is due (+inf: it will not be), held back while one fires it |
 | ``schedule:<id>``    | hash   | a schedule: its plan and job as JSON, its next tick, what it has counted |
 | ``declared``         | set    | ids of schedules that were declared in code |
 | ``orders:<worker>``  | list   | what others want of a worker; expires after a minute |

@@ -47,6 +47,7 @@ class ScheduleCalls:
             int(change.paused),
             int(change.declared),
             change.most,
+            _moment(change.expected_tick_ms),
         )
         # Its revision tells a repeat that the first try went through.
         answer = await self._calls.read("write_schedule", self._prefix(queue), *words)
@@ -57,9 +58,7 @@ class ScheduleCalls:
     async def remove_schedule(self, queue: str, schedule: str) -> bool:
         return bool(
             await self._calls.repeat(
-                lambda repeated: self._calls.run(
-                    "remove_schedule", self._prefix(queue), schedule, int(repeated)
-                )
+                lambda repeated: self._calls.run("remove_schedule", self._prefix(queue), schedule, int(repeated))
             )
         )
 

@@ -20,6 +20,7 @@ from jobqueue.testing.contract.events import EventContract
 from jobqueue.testing.contract.leases import LeaseContract
 from jobqueue.testing.contract.repeats import RepeatContract
 from jobqueue.testing.contract.retention import RetentionContract
+from jobqueue.testing.contract.schedules import ScheduleContract
 from jobqueue.testing.contract.settling import SettlingContract
 from jobqueue.testing.contract.stats import StatsContract
 
@@ -36,6 +37,7 @@ class BackendContract(
     DeadLetterContract,
     StatsContract,
     CarryingContract,
+    ScheduleContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 

@@ -1,6 +1,7 @@
 -- Make a schedule, or change it, if it is as the caller saw it.
 -- KEYS: queue prefix
--- ARGV: id, expected revision ('' none), revision, plan, job, tick ('' none), due ('' none), anchor, paused, declared, most
+-- ARGV: id, expected revision ('' none), revision, plan, job, tick ('' none), due ('' none), anchor, paused, declared, most,
+--       expected tick ('' none)
 -- RETURNS: 1, 0 if it is not as expected, -1 if there are too many
 -- COST: O(log n), and O(workers) if it will be the first to be due
 -- INCLUDES: order schedules
@@ -8,7 +9,7 @@ local P, id, expected, revision, due = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[
 local key = P .. 'schedule:' .. id
 local known = schedule_of(P, id)
 if known and known[3] == revision then return 1 end
-if (known and known[3] or '') ~= expected then return 0 end
+if (known and known[3] or '') ~= expected or (known and known[4] or '') ~= ARGV[12] then return 0 end
 if not known then
   if redis.call('ZCARD', P .. 'schedules') >= tonumber(ARGV[11]) then return -1 end
   redis.call('DEL', key)
