@@ -46,19 +46,21 @@ class FiringRounds:
         while True:
             await reminder.wait()
             try:
-                await self.declare()
+                await self.begin()
                 await self.round()
             except BackendError:
                 # The pumps say that the backend is away. In real time: it is no virtual fault.
                 await asyncio.sleep(_AFTER_FAULT_MS / 1000)
                 reminder.set(0)
 
-    async def declare(self) -> None:
-        """Put what the code declares, once. Raises BackendError; until it has been done, every round begins with it."""
+    async def begin(self) -> None:
+        """Put what the code declares and set the alarm, once. Raises BackendError; every round begins with it until it
+        has been done."""
         declared = self._declared
         if declared is not None:
             await declare(self._lane.backend, self._lane.queue, declared, self._registry.get)
             self._declared = None
+            await self.round()
 
     async def round(self) -> None:
         """Fire what is due."""

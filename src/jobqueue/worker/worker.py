@@ -219,7 +219,7 @@ class Worker:
                 tasks.start_soon(LeaseKeeper(self._lanes, self._lease, self._beside()).run, name="jobqueue leases")
                 for lane, rounds in zip(self._lanes, self._rounds, strict=True):
                     self._start_duties(tasks, lane, rounds)
-                await self._declare()
+                await self._begin_schedules()
                 emit(logging.INFO, WORKER_STARTED, worker=self.id, queues=names)
                 started.set_result(None)
                 await self._stop.wait()
@@ -228,10 +228,10 @@ class Worker:
                 tasks.cancel_scope.cancel()
             emit(logging.INFO, WORKER_STOPPED, worker=self.id, queues=names)
 
-    async def _declare(self) -> None:
+    async def _begin_schedules(self) -> None:
         for lane, firing in zip(self._lanes, self._firing, strict=True):
             try:
-                await firing.declare()
+                await firing.begin()
             except BackendError as error:
                 # It is tried again, and nothing that works by jobs has to wait for it.
                 emit(logging.WARNING, BACKEND_LOST, queue=lane.queue.name, error=type(error).__name__)
