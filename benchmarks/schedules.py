@@ -45,10 +45,10 @@ def _registry(late: list[float]) -> Registry:
         late.append(_late(job.created_at, job.id))
 
     @registry.processor("load", keep=Keep(completed=0))
-    async def load(job: Job) -> None: ...
+    async def load(_: Job) -> None: ...
 
     @registry.processor("io", keep=Keep(completed=0))
-    async def io(job: Job) -> None:
+    async def io(_: Job) -> None:
         await asyncio.sleep(0.01)
 
     return registry

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import anyio
 
 from jobqueue.clock import Clock
+
+_LONGEST = 3600.0
+"""Of one sleep: timers of many years overflow, and whoever has nothing to wait for sleeps on the clock too."""
 
 
 class Reminder:
@@ -31,9 +32,7 @@ class Reminder:
         """Sleep until the moment has come; then nothing is set."""
         while self._at is None or self._at > self._clock.monotonic():
             with anyio.CancelScope() as self._sleep:
-                if self._at is None:
-                    await asyncio.get_running_loop().create_future()
-                else:
-                    await self._clock.sleep(self._at - self._clock.monotonic())
+                until = _LONGEST if self._at is None else self._at - self._clock.monotonic()
+                await self._clock.sleep(min(until, _LONGEST))
             self._sleep = None
         self._at = None

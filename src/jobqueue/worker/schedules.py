@@ -1,7 +1,7 @@
 """Fires a lane's schedules when they are due, however busy the lane is.
 
-1. A reminder (reminder.py) is set to the moment at which the first schedule of the queue is due. Three sources tell it: the
-   answer to each round, the lane's upkeep, and an order when somebody puts a schedule that is due earlier.
+1. A reminder (reminder.py) is set to the moment at which the first schedule of the queue is due. Three sources tell it:
+   the answer to each round, the lane's upkeep, and an order when somebody puts a schedule that is due earlier.
 2. A round asks for what is due, decides what each schedule does (model/plan.py), and has it done. The backend refuses
    what another worker has done meanwhile, so that it does not matter how many workers do this.
 """
@@ -54,8 +54,9 @@ class FiringRounds:
                 reminder.set(0)
 
     async def begin(self) -> None:
-        """Put what the code declares and set the alarm, once. Raises BackendError; every round begins with it until it
-        has been done."""
+        """Put what the code declares and set the reminder, once. Raises BackendError; every round begins with it until
+        it has been done.
+        """
         declared = self._declared
         if declared is not None:
             await declare(self._lane.backend, self._lane.queue, declared, self._registry.get)
