@@ -1,6 +1,6 @@
 """How late schedules are, and what many of them cost a worker that has nothing to do.
 
-    python -m benchmarks.schedules
+    python -m benchmarks.schedules [idle] [busy] [many] [cost]
 
 Lateness is from the tick to the moment at which its job was put in, both on the server's clock: idle, with as many jobs
 as a worker can run, and right after a thousand schedules fall due in the same second. Cost is counted by the server
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -126,19 +127,22 @@ async def _cost(client: redis.asyncio.Redis, schedules: int) -> None:
     await backend.close()
 
 
-async def main() -> None:
-    """All of it."""
+async def main(wanted: Sequence[str]) -> None:
+    """Those of the four measures that are ``wanted``, or all."""
     with server(valkey_binary()) as url:
         async with redis.asyncio.Redis.from_url(url) as client:
-            _tell("one idle worker", await _lateness(client, workers=1))
-            _tell("three idle workers", await _lateness(client, workers=3))
-            _tell("one worker, busy with jobs of 10 ms", await _lateness(client, workers=1, load="io"))
-            _tell("one worker, busy with empty jobs", await _lateness(client, workers=1, load="load"))
-            _tell("1000 at the same second, one worker", await _at_once(client, 1000, workers=1))
-            _tell("1000 at the same second, three workers", await _at_once(client, 1000, workers=3))
-            for schedules in (0, MANY):
+            if not wanted or "idle" in wanted:
+                _tell("one idle worker", await _lateness(client, workers=1))
+                _tell("three idle workers", await _lateness(client, workers=3))
+            if not wanted or "busy" in wanted:
+                _tell("one worker, busy with jobs of 10 ms", await _lateness(client, workers=1, load="io"))
+                _tell("one worker, busy with empty jobs", await _lateness(client, workers=1, load="load"))
+            if not wanted or "many" in wanted:
+                _tell("1000 at the same second, one worker", await _at_once(client, 1000, workers=1))
+                _tell("1000 at the same second, three workers", await _at_once(client, 1000, workers=3))
+            for schedules in (0, MANY) if not wanted or "cost" in wanted else ():
                 await _cost(client, schedules)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1:]))
