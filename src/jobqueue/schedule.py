@@ -12,6 +12,7 @@ from jobqueue.backends.protocol import NewRecord
 from jobqueue.catalogue import Catalogue
 from jobqueue.errors import InvalidData, InvalidOption
 from jobqueue.model.naming import checked_name
+from jobqueue.model.options import checked_priority
 from jobqueue.model.plan import CatchUp, Overlap, Plan, checked_plan
 from jobqueue.model.times import Seconds, span_ms
 from jobqueue.new_job import JobDefaults, NewJob, checked_job
@@ -136,11 +137,17 @@ def job_bytes(job: NewJob, defaults: JobDefaults, catalogue: Catalogue) -> bytes
 
 
 def job_of(stored: bytes) -> NewRecord:
-    """What ``job_bytes`` made. Raises InvalidData."""
+    """What ``job_bytes`` made. Raises InvalidInput, also where somebody else wrote what only looks like it."""
     try:
         job = _JOB.validate_json(stored)
     except ValidationError:
         raise InvalidData("the stored job is not one of ours") from None
+    checked_name("job type", job.type)
+    checked_priority(job.priority)
+    if job.expires_in_ms is not None:
+        span_ms("expires_in", job.expires_in_ms / 1000, zero=False)
+    if b"\n" in job.options or job.delay_ms or job.run_at_ms is not None:
+        raise InvalidData("the stored job is not one of ours")
     return job
 
 

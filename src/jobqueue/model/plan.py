@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from jobqueue.errors import InvalidOption
 from jobqueue.model.cron import Cron, zone
+from jobqueue.model.times import LAST_MOMENT_MS
 
 CatchUp = Literal["skip", "one", "all"]
 Overlap = Literal["allow", "skip"]
@@ -71,7 +72,7 @@ class Plan:
             if found is None:
                 return None
             tick = found
-        return tick if self.end_ms is None or tick <= self.end_ms else None
+        return tick if tick <= (LAST_MOMENT_MS if self.end_ms is None else self.end_ms) else None
 
     def ticks(self, ms: int, anchor_ms: int) -> Iterator[int]:
         """Every tick later than ``ms``."""
@@ -85,7 +86,7 @@ class Plan:
         if not self.jitter_ms:
             return tick_ms
         drawn = blake2b(f"{schedule}:{tick_ms}".encode(), digest_size=8).digest()
-        return tick_ms + int.from_bytes(drawn) % (self.jitter_ms + 1)
+        return min(tick_ms + int.from_bytes(drawn) % (self.jitter_ms + 1), LAST_MOMENT_MS)
 
     @property
     def words(self) -> str:
@@ -172,6 +173,9 @@ def checked_plan(plan: Plan) -> Plan:
         raise InvalidOption(f"every must be {SHORTEST_MS / 1000:g} seconds or more, not {plan.every_ms / 1000:g}")
     if plan.start_ms is not None and plan.end_ms is not None and plan.end_ms < plan.start_ms:
         raise InvalidOption("end is before start")
+    for name, bound in (("start", plan.start_ms), ("end", plan.end_ms)):
+        if bound is not None and not 0 <= bound <= LAST_MOMENT_MS:
+            raise InvalidOption(f"{name} is no moment that a datetime can hold")
     if plan.limit is not None and not 1 <= plan.limit <= MOST_RUNS:
         raise InvalidOption(f"limit must be a whole number from 1 to {MOST_RUNS}, not {plan.limit!r}")
     if not 0 <= plan.jitter_ms <= LONGEST_JITTER_MS or (plan.every_ms is not None and plan.jitter_ms > plan.every_ms):

@@ -17,6 +17,7 @@ from jobqueue.backends.scheduling import (
     ScheduleRecord,
 )
 from jobqueue.errors import BackendFull
+from jobqueue.model.times import LAST_MOMENT_MS
 
 
 class ScheduleCalls:
@@ -136,6 +137,7 @@ def _record(schedule: str, fields: Sequence[Any]) -> ScheduleRecord:
 def _number(stored: Any) -> int | None:
     """What somebody else wrote there counts as missing."""
     try:
-        return int(stored)
+        number = int(stored)
     except (TypeError, ValueError):
         return None
+    return number if 0 <= number <= LAST_MOMENT_MS else None

@@ -6,6 +6,11 @@
 -- INCLUDES: clock order schedules
 local P, now = KEYS[1], now_ms(ARGV[1])
 local ids = redis.call('ZRANGE', P .. 'schedules', '-inf', score_text(now), 'BYSCORE', 'LIMIT', 0, tonumber(ARGV[2]))
-local found, held = schedules_of(P, ids), score_text(now + tonumber(ARGV[3]))
-for _, schedule in ipairs(found) do redis.call('ZADD', P .. 'schedules', held, schedule[1]) end
+local found, held = {}, score_text(now + tonumber(ARGV[3]))
+for _, schedule in ipairs(schedules_of(P, ids)) do
+  -- One whose next tick was overwritten has none, until somebody puts or resumes it.
+  local ticks = schedule[2][4]
+  redis.call('ZADD', P .. 'schedules', ticks and held or '+inf', schedule[1])
+  if ticks then found[#found + 1] = schedule end
+end
 return { score_text(now), first_schedule_in(P, now), found }

@@ -18,6 +18,11 @@ end
 local function schedule_of(P, id)
   local fields = redis.pcall('HMGET', P .. 'schedule:' .. id, unpack(SCHEDULE))
   if fields.err or not fields[3] then return nil end
+  -- What is no moment of ours is none.
+  for _, place in ipairs({ 4, 5 }) do
+    local digits = string.match(fields[place] or '', '^%d+$')
+    if not digits or tonumber(digits) > 253402300799999 then fields[place] = false end
+  end
   return fields
 end
 
