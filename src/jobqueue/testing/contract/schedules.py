@@ -28,13 +28,13 @@ from jobqueue.testing.contract.steps import ERROR, QUEUE, claim, order, put, set
 def change(schedule: str, due_ms: int | None, *, revision: str = "r1", **more: object) -> ScheduleChange:
     """A schedule that is due then."""
     made = ScheduleChange(schedule, "", None, revision, b"{}", b"[]", due_ms, due_ms, anchor_ms=5)
-    return replace(made, **more)  # pyright: ignore[reportArgumentType]
+    return replace(made, **more)
 
 
 def tick(schedule: str, tick_ms: int, next_ms: int | None, *job_ids: str, **more: object) -> Firing:
     """A firing that puts these jobs in."""
     jobs = tuple(NewRecord(job_id, "report.nightly", b"1") for job_id in job_ids)
-    return replace(Firing(schedule, "r1", tick_ms, jobs, next_ms, next_ms), **more)  # pyright: ignore[reportArgumentType]
+    return replace(Firing(schedule, "r1", tick_ms, jobs, next_ms, next_ms), **more)
 
 
 async def stored(backend: Backend, schedule: str) -> ScheduleRecord:
@@ -109,8 +109,8 @@ class ScheduleContract:
         for schedule, due_ms in (("paused", None), ("later", now + 9000), ("soon", now + 10), ("ended", None)):
             await backend.write_schedule(QUEUE, change(schedule, due_ms, declared=due_ms is None))
 
-        async def listed(**how: int) -> list[str]:
-            return [record.id for record in (await backend.find_schedules(QUEUE, **how)).records]
+        async def listed(limit: int = 100, offset: int = 0) -> list[str]:
+            return [record.id for record in (await backend.find_schedules(QUEUE, limit=limit, offset=offset)).records]
 
         assert await listed() == ["soon", "later", "ended", "paused"]
         assert await listed(limit=2, offset=1) == ["later", "ended"]
