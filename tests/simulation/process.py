@@ -76,7 +76,9 @@ class Process:
             await asyncio.Event().wait()
         raise asyncio.CancelledError
 
-    async def call(self, gate: asyncio.Event, function: Callable[..., Coroutine[Any, Any, Any]], *words: Any) -> Any:
+    async def call(
+        self, gate: asyncio.Event, function: Callable[..., Coroutine[Any, Any, Any]], *words: Any, **named: Any
+    ) -> Any:
         """One call to the backend."""
         weather = self.weather
         await self.breathe(gate)
@@ -86,7 +88,7 @@ class Process:
             await asyncio.sleep(weather.delay())
             await self.breathe(gate)
             raise BackendUnavailable("the request was lost")
-        answer = asyncio.ensure_future(function(*words))
+        answer = asyncio.ensure_future(function(*words, **named))
         try:
             await asyncio.wait((answer, self.dead), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -120,7 +122,7 @@ class Wire:
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         function = getattr(self._backend, name)
-        return lambda *words: self._process.call(self._gate, function, *words)
+        return lambda *words, **named: self._process.call(self._gate, function, *words, **named)
 
 
 def wired(backend: Backend, process: Process, gate: asyncio.Event | None = None) -> Backend:

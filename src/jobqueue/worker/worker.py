@@ -229,13 +229,15 @@ class Worker:
             emit(logging.INFO, WORKER_STOPPED, worker=self.id, queues=names)
 
     async def _begin_schedules(self) -> None:
-        for lane, firing in zip(self._lanes, self._firing, strict=True):
+        async def begin(lane: Lane, firing: FiringRounds) -> None:
             try:
                 await firing.begin()
             except BackendError as error:
                 # It is tried again, and nothing that works by jobs has to wait for it.
                 emit(logging.WARNING, BACKEND_LOST, queue=lane.queue.name, error=type(error).__name__)
                 lane.reminder.set(0)
+
+        await asyncio.gather(*(begin(*both) for both in zip(self._lanes, self._firing, strict=True)))
 
     def _beside(self) -> Apart:
         """Where leases are kept; the simulation has a place for that in its own time."""
