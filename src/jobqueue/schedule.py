@@ -14,6 +14,7 @@ from jobqueue.errors import InvalidData, InvalidOption
 from jobqueue.model.naming import checked_name
 from jobqueue.model.options import checked_priority
 from jobqueue.model.plan import CatchUp, Overlap, Plan, checked_plan
+from jobqueue.model.refused import Refused
 from jobqueue.model.times import Seconds, span_ms
 from jobqueue.new_job import JobDefaults, NewJob, checked_job
 
@@ -138,6 +139,8 @@ def job_bytes(job: NewJob, defaults: JobDefaults, catalogue: Catalogue) -> bytes
 
 def job_of(stored: bytes) -> NewRecord:
     """What ``job_bytes`` made. Raises InvalidInput, also where somebody else wrote what only looks like it."""
+    if isinstance(stored, Refused):
+        raise InvalidData(f"the stored job {stored.why}")
     try:
         job = _JOB.validate_json(stored)
     except ValidationError:

@@ -10,12 +10,13 @@ from typing import Any
 from jobqueue.backends.protocol import MAX_BATCH, Backend
 from jobqueue.backends.scheduling import Firing, ScheduleChange, ScheduleRecord
 from jobqueue.catalogue import KNOWN_TYPES
-from jobqueue.errors import InvalidOption, JobQueueError, ScheduleNotFound
+from jobqueue.errors import BadSignature, InvalidOption, JobQueueError, ScheduleNotFound
 from jobqueue.ids import new_job_id
 from jobqueue.job import Job
 from jobqueue.model.naming import checked_name
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.model.plan import Plan
+from jobqueue.model.refused import Refused
 from jobqueue.new_job import JobDefaults
 from jobqueue.schedule import Schedule, job_bytes, job_of, record_for
 from jobqueue.stored_schedule import StoredSchedule
@@ -118,6 +119,9 @@ class Schedules:
             record, now_ms = await self._existing(backend, schedule_id)
             if record.paused == paused:
                 return StoredSchedule(record)
+            if isinstance(record.job, Refused):
+                # Writing it back would lose it for those who have the key.
+                raise BadSignature(f"schedule {record.id!r} cannot be changed here: its job {record.job.why}")
             plan = None if paused else Plan.decode(record.plan)
             tick_ms = None if plan is None else _next(plan, record, now_ms, record.anchor_ms)
             change = ScheduleChange(
