@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -13,6 +14,17 @@ from jobqueue.testing import ManualClock
 
 KEY = "jobqueue:{reports}:schedule:bad"
 HUGE = "9" * 5000
+
+
+async def asleep(clock: ManualClock) -> None:
+    """Once the worker has had its first answers of a real server: its upkeep and its reminder sleep on the clock."""
+    quiet = 0
+    for _ in range(20_000):
+        quiet = quiet + 1 if clock.sleepers >= 2 else 0
+        if quiet == 20:
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("the worker does not come to rest")
 
 
 @pytest.fixture(params=["valkey", "redis"])
@@ -62,6 +74,7 @@ async def test_its_neighbours_are_fired_all_the_same(client: redis.asyncio.Redis
         await queue.schedules.put(Schedule(schedule, every=60, limit=2, job=NewJob("report")))
     await client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
     async with Worker(queue, registry=registry, clock=clock, lease=36_000) as worker:
+        await asleep(clock)
         await clock.advance(seconds=130)
         await worker.drain()
         assert worker.running

@@ -71,6 +71,17 @@ def hours(*numbers: int, schedule: str = "hourly") -> list[str]:
     return [f"{schedule}:{MIDNIGHT + timedelta(hours=number):%Y-%m-%dT%H:%M:%SZ}" for number in numbers]
 
 
+async def asleep(clock: ManualClock) -> None:
+    """Once the worker has had its first answers of a real server: its upkeep and its reminder sleep on the clock."""
+    quiet = 0
+    for _ in range(20_000):
+        quiet = quiet + 1 if clock.sleepers >= 2 else 0
+        if quiet == 20:
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("the worker does not come to rest")
+
+
 class TestHandle:
     """Without any worker, on every backend."""
 
@@ -155,6 +166,7 @@ class TestHandle:
     async def test_a_day_of_hours(self, tickets: Queue, registry: Registry, ran: list[str], clock: ManualClock) -> None:
         await tickets.schedules.put(Schedule("hourly", cron="@hourly", job=NIGHTLY))
         async with Worker(tickets, registry=registry, clock=clock, lease=SLOW) as worker:
+            await asleep(clock)
             await clock.advance(hours=24)
             await worker.drain()
         assert ran == hours(*range(1, 25))

@@ -48,6 +48,7 @@ class FiringRounds:
             try:
                 await self.begin()
                 await self.round()
+                self._lane.outage.answered("schedules")
             except BackendError:
                 # The pumps say that the backend is away. In real time: it is no virtual fault.
                 await asyncio.sleep(_AFTER_FAULT_MS / 1000)
@@ -83,6 +84,9 @@ class FiringRounds:
         tick_ms = record.tick_ms
         if tick_ms is None:
             return Firing(record.id, record.revision, None)
+        if record.due_ms is not None and record.due_ms > now_ms:
+            # Handed out too early, because somebody wrote over its place: that is put right.
+            return Firing(record.id, record.revision, tick_ms, next_tick_ms=tick_ms, next_due_ms=record.due_ms)
         try:
             plan, job = self._read(record)
         except InvalidInput as error:

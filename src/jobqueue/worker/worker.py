@@ -25,7 +25,7 @@ from jobqueue.backends.protocol import Backend, Presence
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.declarations import DeclaredSchedule
 from jobqueue.errors import BackendError, InvalidOption, JobQueueError
-from jobqueue.logs import BACKEND_LOST, JOB_STUBBORN, WORKER_STARTED, WORKER_STOPPED, WORKER_STOPPING, capture, emit
+from jobqueue.logs import JOB_STUBBORN, WORKER_STARTED, WORKER_STOPPED, WORKER_STOPPING, capture, emit
 from jobqueue.model.record import JobState
 from jobqueue.model.times import Seconds, span_ms
 from jobqueue.queue import Queue
@@ -234,7 +234,7 @@ class Worker:
                 await firing.begin()
             except BackendError as error:
                 # It is tried again, and nothing that works by jobs has to wait for it.
-                emit(logging.WARNING, BACKEND_LOST, queue=lane.queue.name, error=type(error).__name__)
+                lane.outage.lost("schedules", error)
                 lane.reminder.set(0)
 
         await asyncio.gather(*(begin(*both) for both in zip(self._lanes, self._firing, strict=True)))

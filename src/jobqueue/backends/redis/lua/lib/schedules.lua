@@ -5,6 +5,8 @@ local SCHEDULE = { 'plan', 'job', 'revision', 'tick', 'due', 'anchor', 'paused',
 -- In how many ms the first schedule is due, '' if none is in sight.
 local function first_schedule_in(P, now)
   local first = redis.call('ZRANGE', P .. 'schedules', 0, 0, 'WITHSCORES')[2]
+  -- Somebody may have written that; the next round puts it right.
+  if first == '-inf' then return '0' end
   local due = first and finite(first)
   return due and score_text(math.max(0, due - now)) or ''
 end
