@@ -32,6 +32,7 @@ from jobqueue.errors import (
     PayloadTooLarge,
     RateLimited,
     RegistrationError,
+    ScheduleNotFound,
     Snooze,
     UnknownOption,
     Unrecoverable,
@@ -56,8 +57,11 @@ from jobqueue.model.stats import JobStats
 from jobqueue.new_job import JobDefaults, NewJob
 from jobqueue.processors import BatchProcessor, Processor
 from jobqueue.queue import Counts, Queue
-from jobqueue.registry import Registry, on, processor
+from jobqueue.registry import Registry, on, processor, scheduled
+from jobqueue.schedule import Schedule
+from jobqueue.schedules import Schedules
 from jobqueue.settings import Settings
+from jobqueue.stored_schedule import StoredSchedule
 from jobqueue.sync import SyncJob, SyncQueue, close_sync
 from jobqueue.worker.executor import CallNext, Middleware
 from jobqueue.worker.worker import Worker
@@ -132,9 +136,13 @@ __all__ = [
     "Registry",
     "Results",
     "Retry",
+    "Schedule",
+    "ScheduleNotFound",
+    "Schedules",
     "Settings",
     "Signed",
     "Snooze",
+    "StoredSchedule",
     "SyncJob",
     "SyncQueue",
     "UnknownOption",
@@ -149,5 +157,6 @@ __all__ = [
     "connect",
     "on",
     "processor",
+    "scheduled",
     "workers",
 ]

@@ -18,6 +18,7 @@
     │   ├── WrongServer (Configura…)  not the server that the URL describes: its certificate, its service
     │   └── BackendClosed             used after close()
     ├── JobNotFound (LookupError)     no job of that id in the queue
+    ├── ScheduleNotFound (LookupError)  no schedule of that id in the queue
     ├── InvalidState                  the job is in a state that does not allow the operation
     ├── LeaseLost                     the job is no longer this worker's
     ├── JobFailed                     job.result(): the job failed for good
@@ -121,6 +122,10 @@ class BackendClosed(BackendError):
 
 class JobNotFound(JobQueueError, LookupError):
     """There is no job of that id in the queue."""
+
+
+class ScheduleNotFound(JobQueueError, LookupError):
+    """There is no schedule of that id in the queue."""
 
 
 class InvalidState(JobQueueError):

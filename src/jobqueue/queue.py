@@ -45,6 +45,7 @@ from jobqueue.model.record import JobRecord, JobState
 from jobqueue.model.stats import MOST_MINUTES, JobStats, stats_of
 from jobqueue.model.times import Seconds, moment_ms, span_ms
 from jobqueue.new_job import CheckedJob, EnqueueOptions, JobDefaults, NewJob, checked_job, new_job
+from jobqueue.schedules import Schedules
 
 DataT = TypeVar("DataT")
 ResultT = TypeVar("ResultT")
@@ -80,7 +81,7 @@ class Queue:
     Without ``backend`` the process-wide one is used, opened on first use (see ``connect``). ``defaults`` are
     the weakest options: a job type's and a call's come first. ``dead_letter`` names the queue that gets a
     letter for every job that fails for good; None turns letters off. Making a Queue costs nothing and writes
-    nothing; raises InvalidName.
+    nothing; raises InvalidName. ``schedules`` is what it does by the clock.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Queue:
         self.dead_letter = None if dead_letter == self.name else dead_letter
         self._backend = backend
         self._coalescer = Coalescer(self.name)
+        self.schedules = Schedules(self.name, self.backend, self.defaults)
 
     async def backend(self) -> Backend:
         """The backend this queue lives on; opens the process-wide one where none was given."""

@@ -35,6 +35,7 @@ from jobqueue.backends.protocol import (
 )
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.scripts import names
+from jobqueue.backends.scheduling import Firing, ScheduleChange
 from jobqueue.errors import BackendUnavailable
 from jobqueue.model.links import Need
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
@@ -120,6 +121,7 @@ class Story:
         await insist(lambda: self._backend.enqueue(OTHER, [NewRecord("x", "t", b"1"), NewRecord("y", "t", b"1")]))
         await insist(lambda: self._backend.control(OTHER, Purge()))
         await insist(lambda: self._backend.control(OTHER, Obliterate()))
+        await self._keep_schedules()
 
     async def _wait_for_others(self) -> None:
         """A dependant of a job elsewhere, a flow over two queues, and a job with more heirs than one script tells."""
@@ -141,6 +143,19 @@ class Story:
         for lease, outcome in ((one, Failed(ERROR)), (dependant, Completed(b"2"))):
             await self._exchange(HOME, settlements=[Settlement(lease.id, lease.token or 0, outcome)])
         await insist(lambda: backend.deliver(HOME))
+
+    async def _keep_schedules(self) -> None:
+        backend, now = self._backend, self._clock.now_ms()
+        for schedule in ("nightly", "gone"):
+            change = ScheduleChange(schedule, "", None, "r1", b"{}", b"[]", now, now, anchor_ms=now)
+            assert await insist(lambda change=change: backend.write_schedule(OTHER, change))
+        assert await insist(lambda: backend.remove_schedule(OTHER, "gone"))
+        await insist(lambda: backend.due_schedules(OTHER, 10))
+        by_hand = Firing("nightly", "r1", now, (NewRecord("nightly:hand", "t", b"1"),), by_hand=True)
+        assert await insist(lambda: backend.fire_schedules(OTHER, [by_hand])) == [1]
+        tick = Firing("nightly", "r1", now, (NewRecord("nightly:1", "t", b"1"),), now + 1000, now + 1000)
+        await insist(lambda: backend.fire_schedules(OTHER, [tick]))
+        assert await insist(lambda: backend.fire_schedules(OTHER, [tick])) == [None]
 
     async def _add(self, *job_ids: str, delay_ms: int = 0) -> None:
         await insist(
@@ -190,6 +205,11 @@ class Story:
         flow = await insist(lambda: backend.flow(HOME, "flow"))
         seen["flow"] = None if flow is None else sorted((key, one.state) for key, one in flow.ended.items())
         seen["states"] = await insist(lambda: backend.states(THIRD, ["two", "heir1000"]))
+        found = await insist(lambda: backend.find_schedules(OTHER))
+        seen["schedules"] = [
+            (record.id, record.runs, record.last_job, (record.tick_ms or 0) - record.anchor_ms)
+            for record in found.records
+        ]
         seen["logs"] = await insist(lambda: backend.logs(QUEUE, "a"))
         return seen
 

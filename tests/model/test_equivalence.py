@@ -45,6 +45,7 @@ from jobqueue.backends.protocol import (
     Settlement,
     Upkeep,
 )
+from jobqueue.backends.scheduling import Firing, ScheduleChange, ScheduleRecord
 from jobqueue.model.links import Need, OnFailure, Spawning
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
@@ -53,6 +54,7 @@ from jobqueue.testing import ManualClock
 QUEUE, DEAD, OTHER = "tickets", "dead-letter", "mail"
 ERROR = JobError("ValueError", "no", "Traceback …")
 IDS = [f"job-{number}" for number in range(8)]
+SCHEDULES = ["nightly", "hourly", "other"]
 
 ids = st.sampled_from(IDS)
 keeps = st.sampled_from(
@@ -146,6 +148,8 @@ class Equivalence(RuleBasedStateMachine):
         self.server: Backend = RedisBackend(self.client, clock=self.clock)
         self.leases: list[JobRecord] = []
         self.last: Exchange | None = None
+        self.due: list[ScheduleRecord] = []
+        self.revisions = 0
         self.sequence = 0
         self._run(self.client.flushall())  # pyright: ignore[reportUnknownMemberType]
         self._run(self.memory.open())
@@ -275,6 +279,66 @@ class Equivalence(RuleBasedStateMachine):
             lease = data.draw(st.sampled_from(self.leases))
             self._both(lambda backend: backend.annotate(QUEUE, lease.id, lease.token or 0, note))
 
+    @rule(
+        schedule=st.sampled_from(SCHEDULES),
+        in_ms=st.sampled_from([None, -10, 0, 400, 2000]),
+        seen=st.booleans(),
+        declared=st.booleans(),
+    )
+    def write_schedule(self, schedule: str, in_ms: int | None, seen: bool, declared: bool) -> None:
+        found = self._both(lambda backend: backend.find_schedules(QUEUE, ids=[schedule]))
+        known: ScheduleRecord | None = found.records[0] if found.records and seen else None
+        self.revisions += 1
+        at_ms = None if in_ms is None else self.clock.now_ms() + in_ms
+        change = ScheduleChange(
+            schedule,
+            known.revision if known else "",
+            known.tick_ms if known else None,
+            f"r{self.revisions}",
+            b"{}",
+            b"[]",
+            at_ms,
+            at_ms,
+            anchor_ms=7,
+            paused=in_ms is None,
+            declared=declared,
+            most=2,
+        )
+        for _ in range(2):
+            self._both(lambda backend: backend.write_schedule(QUEUE, change))
+
+    @rule(schedule=st.sampled_from(SCHEDULES))
+    def remove_schedule(self, schedule: str) -> None:
+        self._both(lambda backend: backend.remove_schedule(QUEUE, schedule))
+
+    @rule(limit=st.integers(1, 3))
+    def due_schedules(self, limit: int) -> None:
+        self.due += self._both(lambda backend: backend.due_schedules(QUEUE, limit)).records
+
+    @rule(
+        jobs=st.lists(new_jobs, max_size=2),
+        next_in=st.sampled_from([None, 0, 500, 3000]),
+        limit=st.sampled_from([0, 0, 2]),
+        alone=st.booleans(),
+        by_hand=st.booleans(),
+    )
+    def fire_schedules(
+        self, jobs: list[NewRecord], next_in: int | None, limit: int, alone: bool, by_hand: bool
+    ) -> None:
+        if not self.due:
+            return
+        next_ms = None if next_in is None else self.clock.now_ms() + next_in
+        firings = [
+            Firing(
+                record.id, record.revision, record.tick_ms, tuple(jobs[:1] if by_hand else jobs),
+                next_ms, next_ms, limit, alone and not by_hand, by_hand and bool(jobs),
+            )
+            for record in self.due
+        ]  # fmt: skip
+        if not by_hand:
+            self.due = self.due[1:]
+        self._both(lambda backend: backend.fire_schedules(QUEUE, firings))
+
     @invariant()
     def all_that_is_visible_is_the_same(self) -> None:
         self._both(_picture)
@@ -290,6 +354,8 @@ async def _picture(backend: Backend) -> Any:
         [await backend.status(queue) for queue in (QUEUE, DEAD, OTHER)],
         await backend.queues(),
         await backend.workers(QUEUE),
+        await backend.find_schedules(QUEUE),
+        await backend.find_schedules(QUEUE, declared=True),
         [(event.type, event.job_id, event.at_ms, event.detail) for event in await _events(backend)],
     )
 

@@ -4,6 +4,7 @@
 |---|---|
 | data, and options with it (inside the seal if the codec hides, else beside it and bound) | queue, id, type, options |
 | result, error, progress, checkpoint, each log line | what it is, queue, id |
+| a schedule's job | queue, schedule, plan |
 
 Ids, types, queues, priorities, times, counts and reasons stay as they are: backends work with them.
 """
@@ -16,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from jobqueue.backends.protocol import Checkpoint, LogLines, NewRecord, Note, Progress, Settlement
+from jobqueue.backends.scheduling import ScheduleChange, ScheduleRecord
 from jobqueue.codecs.codec import Codec, bound_to
 from jobqueue.errors import BadSignature
 from jobqueue.model.events import Event, EventType
@@ -34,6 +36,16 @@ class Envelopes:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
+
+    # Schedules.
+
+    def schedule(self, queue: str, change: ScheduleChange) -> ScheduleChange:
+        """A schedule to be written."""
+        return replace(change, job=self._codec.seal(change.job, _schedule(queue, change.id, change.plan)))
+
+    def open_schedule(self, queue: str, record: ScheduleRecord) -> ScheduleRecord:
+        """A schedule that was read."""
+        return replace(record, job=self._opened(record.job, _schedule(queue, record.id, record.plan)))
 
     # In.
 
@@ -188,6 +200,10 @@ def _job(queue: str, job_id: str, job_type: str, options: bytes = b"") -> bytes:
 def _named(key: str) -> tuple[str, str]:
     queue, _, job_id = key.partition("/")
     return queue, job_id
+
+
+def _schedule(queue: str, schedule: str, plan: bytes) -> bytes:
+    return bound_to(b"schedule", queue.encode(), _bytes(schedule), plan)
 
 
 def _part(name: bytes, queue: str, job_id: str) -> bytes:

@@ -39,6 +39,7 @@ from jobqueue.backends.operations import (
     Retry as Retry,
     RetryFailed as RetryFailed,
 )
+from jobqueue.backends.scheduling import Scheduling
 from jobqueue.model.events import Event
 from jobqueue.model.letter import letter_for
 from jobqueue.model.links import FlowRecord, Input, Need, Spawning
@@ -179,10 +180,14 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Something another process wants of this worker: to cancel the job it runs."""
+    """Something another process wants of this worker: to cancel the job it runs, or SCHEDULES_CHANGED."""
 
     job_id: str
     reason: str
+
+
+SCHEDULES_CHANGED = Order("", "schedules")
+"""A schedule will be due earlier than all that the worker knows of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +222,8 @@ class Upkeep:
 
 @dataclass(frozen=True, slots=True)
 class UpkeepReport:
-    """What a round did. ``more`` says that it hit its limit and should be repeated at once."""
+    """What a round did. ``more`` says that it hit its limit and should be repeated at once. ``schedules_in_ms`` is in
+    how many ms the first schedule is due, None if none is in sight."""
 
     recovered: tuple[str, ...] = ()
     poisoned: tuple[str, ...] = ()
@@ -226,6 +232,7 @@ class UpkeepReport:
     removed: int = 0
     more: bool = False
     outbox: bool = False
+    schedules_in_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +253,7 @@ class EventPage:
     cursor: str
 
 
-class Backend(Protocol):
+class Backend(Scheduling, Protocol):
     """See the module's docstring; every queue name has been checked by the caller."""
 
     async def open(self) -> None:

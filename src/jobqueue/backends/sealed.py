@@ -27,6 +27,7 @@ from jobqueue.backends.protocol import (
     UpkeepReport,
     plain_letter,
 )
+from jobqueue.backends.scheduling import DueSchedules, Firing, ScheduleChange, ScheduleList
 from jobqueue.codecs.codec import Codec
 from jobqueue.errors import BadSignature
 from jobqueue.model.links import FlowRecord, Input
@@ -115,7 +116,35 @@ class SealedBackend:
         page = await self._inner.events(queue, after, seconds)
         return EventPage(tuple([self._envelopes.open_event(queue, event) for event in page.events]), page.cursor)
 
+    async def write_schedule(self, queue: str, change: ScheduleChange) -> bool:
+        return await self._inner.write_schedule(queue, self._envelopes.schedule(queue, change))
+
+    async def find_schedules(
+        self,
+        queue: str,
+        *,
+        ids: Sequence[str] | None = None,
+        declared: bool = False,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> ScheduleList:
+        found = await self._inner.find_schedules(queue, ids=ids, declared=declared, limit=limit, offset=offset)
+        return replace(found, records=tuple([self._envelopes.open_schedule(queue, each) for each in found.records]))
+
+    async def due_schedules(self, queue: str, limit: int) -> DueSchedules:
+        due = await self._inner.due_schedules(queue, limit)
+        return replace(due, records=tuple([self._envelopes.open_schedule(queue, each) for each in due.records]))
+
+    async def fire_schedules(self, queue: str, firings: Sequence[Firing]) -> list[int | None]:
+        sealed = [
+            replace(firing, jobs=tuple([self._envelopes.job(queue, job) for job in firing.jobs])) for firing in firings
+        ]
+        return await self._inner.fire_schedules(queue, sealed)
+
     # What does not.
+
+    async def remove_schedule(self, queue: str, schedule: str) -> bool:
+        return await self._inner.remove_schedule(queue, schedule)
 
     async def open(self) -> None:
         await self._inner.open()

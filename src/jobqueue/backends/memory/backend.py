@@ -20,6 +20,7 @@ from jobqueue.backends.memory.exchanging import exchange
 from jobqueue.backends.memory.links import inputs_of
 from jobqueue.backends.memory.room import Room
 from jobqueue.backends.memory.rounds import keep_up
+from jobqueue.backends.memory.scheduling import due, find, fire, remove, write
 from jobqueue.backends.memory.shelf import Shelf, copied
 from jobqueue.backends.protocol import (
     Amendment,
@@ -45,6 +46,7 @@ from jobqueue.backends.protocol import (
     UpkeepReport,
     plain_letter,
 )
+from jobqueue.backends.scheduling import DueSchedules, Firing, ScheduleChange, ScheduleList
 from jobqueue.backends.wiring import reaches_out
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendClosed, BackendError
@@ -242,6 +244,36 @@ class MemoryBackend:
     async def events(self, queue: str, after: str | None, seconds: float) -> EventPage:
         shelf = await self._step(queue)
         return await shelf.journal.read(after, seconds)
+
+    async def write_schedule(self, queue: str, change: ScheduleChange) -> bool:
+        shelf = await self._step(queue)
+        self._known.add(queue)
+        return write(shelf, change)
+
+    async def remove_schedule(self, queue: str, schedule: str) -> bool:
+        shelf = await self._step(queue)
+        return remove(shelf, schedule)
+
+    async def find_schedules(
+        self,
+        queue: str,
+        *,
+        ids: Sequence[str] | None = None,
+        declared: bool = False,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> ScheduleList:
+        shelf = await self._step(queue)
+        records = find(shelf, ids, declared=declared, limit=limit, offset=offset)
+        return ScheduleList(self._clock.now_ms(), tuple(records), len(shelf.schedules))
+
+    async def due_schedules(self, queue: str, limit: int) -> DueSchedules:
+        shelf = await self._step(queue)
+        return due(shelf, limit, self._clock.now_ms())
+
+    async def fire_schedules(self, queue: str, firings: Sequence[Firing]) -> list[int | None]:
+        shelf = await self._step(queue)
+        return fire(shelf, firings, self._room, self._clock.now_ms())
 
     async def queues(self) -> list[str]:
         self._check_open()

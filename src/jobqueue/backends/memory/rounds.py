@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from jobqueue.backends.memory.links import settle_heirs
+from jobqueue.backends.memory.scheduling import first_in_ms
 from jobqueue.backends.memory.shelf import Shelf, check_move
 from jobqueue.backends.protocol import Upkeep, UpkeepReport
 from jobqueue.model.events import EventType
@@ -38,6 +39,7 @@ def keep_up(shelf: Shelf, request: Upkeep, now_ms: int) -> UpkeepReport:
         removed=len(aged),
         more=request.limit in (len(lapsed), len(expired), len(aged)),
         outbox=bool(shelf.outbox),
+        schedules_in_ms=first_in_ms(shelf, now_ms),
     )
 
 

@@ -18,6 +18,7 @@ from jobqueue.backends.memory.links import End, Links, Wish, connect, outcome_of
 from jobqueue.backends.memory.signals import Bell, Marker
 from jobqueue.backends.memory.timetable import Timetable
 from jobqueue.backends.protocol import LOG_LINES_KEPT, Order, Presence
+from jobqueue.backends.scheduling import ScheduleRecord
 from jobqueue.errors import InvalidState
 from jobqueue.model.events import EventType
 from jobqueue.model.outcome import KEEP_ALL, Retention
@@ -70,6 +71,9 @@ class Shelf:
         self.presences: dict[str, Presence] = {}
         self.orders: dict[str, list[Order]] = {}
         self.minutes: dict[int, dict[str, int]] = {}
+        self.schedules: dict[str, ScheduleRecord] = {}
+        self.schedules_due = Timetable()
+        self.fired_by_hand: dict[str, str] = {}
         self.marker.clear()
         self.journal.forget()
 

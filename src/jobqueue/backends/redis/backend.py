@@ -39,6 +39,7 @@ from jobqueue.backends.redis.controlling import control
 from jobqueue.backends.redis.courier import Courier
 from jobqueue.backends.redis.delivering import deliver
 from jobqueue.backends.redis.noting import note_words
+from jobqueue.backends.redis.scheduling import ScheduleCalls
 from jobqueue.backends.redis.submitting import stage_and_commit
 from jobqueue.backends.redis.writing import write_jobs
 from jobqueue.backends.wiring import reaches_out
@@ -52,7 +53,7 @@ _ANNOUNCE_EVERY = 60.0
 _EVENT_ENTRIES = 100
 
 
-class RedisBackend:
+class RedisBackend(ScheduleCalls):
     """Jobs in Redis 6.2 or newer, or Valkey.
 
     ``client`` is any ``redis.asyncio.Redis`` (fakeredis too): only its connection settings are used, on
@@ -218,7 +219,7 @@ class RedisBackend:
         await self._announce(queue)
         count, age = codec.retention_words(request.keep)
         presence = request.presence
-        recovered, poisoned, expired, cancelled, removed, more, outbox = await self._calls.run(
+        recovered, poisoned, expired, cancelled, removed, more, outbox, schedules_in = await self._calls.run(
             "upkeep",
             self._prefix(queue),
             self._now(),
@@ -239,6 +240,7 @@ class RedisBackend:
             removed=int(removed),
             more=bool(more),
             outbox=bool(outbox),
+            schedules_in_ms=int(schedules_in) if schedules_in else None,
         )
 
     async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:

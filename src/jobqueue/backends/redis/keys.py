@@ -36,6 +36,9 @@ the result); '' as long as the outbox has some still to tell |
 | ``outbox``           | stream | effects for other queues, and flows, not yet delivered |
 | ``seen`` ``workers`` | zset, hash | live workers |
 | ``stats:<minute>``   | hash   | counters of the attempts that ended in it (model/stats.py); expires after a day |
+| ``schedules``        | zset   | ms at which a schedule is due (+inf: it will not be), held back while one fires it |
+| ``schedule:<id>``    | hash   | a schedule: its plan and job as JSON, its next tick, what it has counted |
+| ``declared``         | set    | ids of schedules that were declared in code |
 | ``orders:<worker>``  | list   | what others want of a worker; expires after a minute |
 
 Beside them stands ``<namespace>:queues``, a set of the names of all queues.

@@ -22,6 +22,7 @@ from jobqueue.testing.contract.flows import FlowContract
 from jobqueue.testing.contract.leases import LeaseContract
 from jobqueue.testing.contract.repeats import RepeatContract
 from jobqueue.testing.contract.retention import RetentionContract
+from jobqueue.testing.contract.schedules import ScheduleContract
 from jobqueue.testing.contract.settling import SettlingContract
 from jobqueue.testing.contract.stats import StatsContract
 
@@ -40,6 +41,7 @@ class BackendContract(
     DependencyContract,
     FlowContract,
     CarryingContract,
+    ScheduleContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 

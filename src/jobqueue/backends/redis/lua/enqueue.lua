@@ -11,7 +11,7 @@
 -- RETURNS: now; a letter for each job: w (waiting), d (delayed), k (its id is known), b (it has links); then the picture of
 --          each k and b in their order. Or now, '', a job of this queue that is needed and missing
 -- COST: O(log n) for each job
--- INCLUDES: clock events order state finish links
+-- INCLUDES: clock events order state finish links places
 local P, now = KEYS[1], now_ms(ARGV[1])
 local caller, sequence, count = ARGV[2], ARGV[3], tonumber(ARGV[7])
 local now_text = score_text(now)
@@ -61,40 +61,18 @@ if all_new and ARGV[6] == '1' then
   append_waiting(P, ids)
 else
   -- RARELY
-  local waiting, priorities, front, delayed, made, made_kinds = {}, {}, {}, {}, {}, {}
+  local places, made, made_kinds = new_places(), {}, {}
   letters, known = {}, {}
-
-  local function place(id, wishes)
-    local priority, due, expires_in, lifo = string.match(wishes, '^(%d+) (%S+) (%S+) (%d)$')
-    if expires_in ~= '-' then
-      local expires = score_text(now + tonumber(expires_in))
-      put(P, id, 'expires', expires)
-      on_timetable(P, 'expiring', expires, id)
-    end
-    local due_ms
-    if due ~= '-' then due_ms = string.sub(due, 1, 1) == '+' and now + tonumber(due) or tonumber(due) end
-    if due_ms and due_ms > now then
-      delayed[#delayed + 1] = { id, due_ms }
-      return 'd'
-    elseif lifo == '1' then
-      front[#front + 1] = id
-    else
-      waiting[#waiting + 1] = id
-      priorities[#waiting] = tonumber(priority)
-    end
-    return 'w'
-  end
 
   for i, id in ipairs(ids) do
     if went_through then
       letters[i] = redis.call('EXISTS', stored[2 * i - 1]) == 1 and 'k' or 'w'
     elseif all_new or redis.call('SET', stored[2 * i - 1], stored[2 * i], 'NX') then
-      local wishes = ARGV[4 + 4 * i + 2]
       made[#made + 1], made_kinds[#made + 1] = id, kinds[i]
       if links and links[i] then
         letters[i] = 'b'
       else
-        letters[i] = place(id, wishes == '' and '3 - - 0' or wishes)
+        letters[i] = choose_place(P, now, places, id, ARGV[4 + 4 * i + 2])
       end
     else
       letters[i] = 'k'
@@ -106,17 +84,7 @@ else
     if letters[i] == 'k' and not went_through then tell('duplicate', id) end
   end
 
-  append_waiting(P, waiting, priorities)
-  -- Last in, first out: each goes before the one that came before it.
-  for _, id in ipairs(front) do prepend_waiting(P, { id }) end
-  looked_for = #waiting + #front
-  if #delayed > 0 then
-    local before = first_due(P)
-    for _, job in ipairs(delayed) do add_delayed(P, job[1], job[2]) end
-    local after = first_due(P)
-    -- Whoever sleeps until the earlier due time must look at the clock again.
-    if not before or after < before then wake(P) end
-  end
+  looked_for = take_places(P, places)
   if links then
     for i, id in ipairs(ids) do
       if letters[i] == 'b' then block(P, now, id, ARGV[4 + 4 * i + 2], links[i], gate ~= '') end

@@ -7,6 +7,13 @@
 local P, limit = KEYS[1], tonumber(ARGV[2])
 local active = redis.call('ZCARD', P .. 'active')
 if active > 0 and ARGV[1] ~= '1' then return { 'refused', active } end
+local schedules = redis.call('ZRANGE', P .. 'schedules', 0, limit - 1)
+if #schedules > 0 then
+  -- First, so that none fires into what is being emptied.
+  redis.call('ZREM', P .. 'schedules', unpack(schedules))
+  redis.call('DEL', unpack(keys_of(P .. 'schedule:', schedules)))
+  return { 'more', {} }
+end
 for _, state in ipairs(STATES) do
   local ids = redis.call('ZRANGE', P .. state, 0, limit - 1)
   if #ids > 0 then
@@ -36,7 +43,7 @@ for _, name in ipairs({ 'flows', 'flowed' }) do
 end
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'seen', 0, -1)) do redis.call('DEL', P .. 'orders:' .. worker) end
 for _, name in ipairs({ 'meta', 'wake', 'events', 'outbox', 'leases', 'cancelling', 'expiring', 'retention', 'calls',
-  'workers', 'seen' }) do
+  'workers', 'seen', 'declared' }) do
   redis.call('DEL', P .. name)
 end
 local this = minute_of(now_ms(ARGV[3]))
