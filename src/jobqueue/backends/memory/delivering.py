@@ -68,8 +68,9 @@ class Deliveries:
                     outside[shelf.queue].append(Link(shelf.queue, job.member.record.id, heir, policy))
         touched: dict[str, None] = {}
         for links in outside.values():
-            for edge in self._linked(links):
-                self._hear(edge.target, [edge], touched, now_ms)
+            # All that one queue hears from another it hears in one step, as from one script.
+            for target, edges in self._linked(links).items():
+                self._hear(target, edges, touched, now_ms)
         for queue, batch in by_queue.items():
             shelf = self._shelf_of(queue)
             for member in batch:
@@ -113,21 +114,22 @@ class Deliveries:
                 case _:
                     edges[effect.target].append(effect)
         for asked in links.values():
-            for edge in self._linked(asked):
-                edges[edge.target].append(edge)
+            for target, found in self._linked(asked).items():
+                edges[target] += found
         for target, found in edges.items():
             self._hear(target, found, touched, now_ms)
         delivered = {id(effect) for effect in batch}
         shelf.outbox = deque(effect for effect in shelf.outbox if id(effect) not in delivered)
         return len(batch)
 
-    def _linked(self, links: Iterable[Link]) -> list[Edge]:
-        edges: list[Edge] = []
+    def _linked(self, links: Iterable[Link]) -> dict[str, list[Edge]]:
+        """The edges that are resolved already, by the heir's queue."""
+        edges: dict[str, list[Edge]] = defaultdict(list)
         for link in links:
             outcome = adopt(self._shelf_of(link.target), link.parent, link.heir, link.policy)
             if outcome is not None:
                 queue, _, heir = link.heir.partition("/")
-                edges.append(Edge(queue, heir, f"{link.target}/{link.parent}", link.policy, outcome, 0))
+                edges[queue].append(Edge(queue, heir, f"{link.target}/{link.parent}", link.policy, outcome, 0))
         return edges
 
     def _hear(self, target: str, edges: Iterable[Edge | Reopen], touched: dict[str, None], now_ms: int) -> None:
