@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup test check audit demo bench faults soak clean
+.PHONY: help setup test lint check audit demo bench faults soak clean
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -21,11 +21,12 @@ setup: $(STAMP) ## Make the virtual environment
 test: $(STAMP) ## Run the tests (TESTS="tests/unit -k retry" for some)
 	$(BIN)/python -m pytest -q $(TESTS)
 
-check: $(STAMP) ## Format, lint, strict types, tests
+lint: $(STAMP) ## Format, lint, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
-	$(MAKE) test
+
+check: lint test ## All of that, and the tests
 
 audit: $(STAMP) ## Ask the public advisories about everything installed (needs the network, and fails without it)
 	$(BIN)/python -m pip install --quiet "pip-audit>=2.7"

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import redis
-from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
-from redis.crc import key_slot
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS, key_slot
 
 from tests.servers import ACL_RULE, valkey_binary
 

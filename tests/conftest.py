@@ -89,7 +89,14 @@ def backend_clock() -> Clock:
 @pytest.fixture(params=KINDS)
 async def backend(request: pytest.FixtureRequest, backend_clock: Clock) -> AsyncGenerator[Backend]:
     """An open backend of each kind in turn, empty at first, closed afterwards."""
-    kind, _, codec = str(request.param).partition("+")
+    async with opened(str(request.param), request, backend_clock) as backend:
+        yield backend
+
+
+@asynccontextmanager
+async def opened(name: str, request: pytest.FixtureRequest, backend_clock: Clock) -> AsyncGenerator[Backend]:
+    """An open backend of the kind of that name, empty at first, closed afterwards."""
+    kind, _, codec = name.partition("+")
     async with _opened(kind, request, backend_clock) as backend:
         yield SealedBackend(backend, CODECS[codec]) if codec else backend
 

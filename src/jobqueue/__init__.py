@@ -32,11 +32,16 @@ from jobqueue.errors import (
     PayloadTooLarge,
     RateLimited,
     RegistrationError,
+    ScheduleNotFound,
     Snooze,
     UnknownOption,
     Unrecoverable,
+    WaitForChildren,
     WrongServer,
 )
+from jobqueue.flow import Flow, Node, Reference
+from jobqueue.flow_handle import FlowHandle, FlowNode, FlowStatus
+from jobqueue.inputs import Dependencies, Dependency, Results
 from jobqueue.job import Job, LogLine
 from jobqueue.job_type import JobType
 from jobqueue.listener import Happening, JobEvent
@@ -44,6 +49,7 @@ from jobqueue.logs import JobLogHandler, add_job_context
 from jobqueue.model.batch import Batch
 from jobqueue.model.events import Event, EventType
 from jobqueue.model.letter import DeadLetter
+from jobqueue.model.links import After, OnFailure
 from jobqueue.model.options import JobOptions, Keep, Priority
 from jobqueue.model.record import JobError, JobState
 from jobqueue.model.retry import Retry
@@ -51,8 +57,11 @@ from jobqueue.model.stats import JobStats
 from jobqueue.new_job import JobDefaults, NewJob
 from jobqueue.processors import BatchProcessor, Processor
 from jobqueue.queue import Counts, Queue
-from jobqueue.registry import Registry, on, processor
+from jobqueue.registry import Registry, on, processor, scheduled
+from jobqueue.schedule import Schedule
+from jobqueue.schedules import Schedules
 from jobqueue.settings import Settings
+from jobqueue.stored_schedule import StoredSchedule
 from jobqueue.sync import SyncJob, SyncQueue, close_sync
 from jobqueue.worker.executor import CallNext, Middleware
 from jobqueue.worker.worker import Worker
@@ -61,6 +70,7 @@ from jobqueue.worker_list import WorkerInfo, workers
 __all__ = [
     "DEAD_LETTER",
     "AccessDenied",
+    "After",
     "BackendClosed",
     "BackendError",
     "BackendFull",
@@ -77,9 +87,15 @@ __all__ = [
     "Counts",
     "DeadLetter",
     "DeadLetters",
+    "Dependencies",
+    "Dependency",
     "Encrypted",
     "Event",
     "EventType",
+    "Flow",
+    "FlowHandle",
+    "FlowNode",
+    "FlowStatus",
     "Happening",
     "InvalidData",
     "InvalidInput",
@@ -108,21 +124,30 @@ __all__ = [
     "Middleware",
     "MissingExtra",
     "NewJob",
+    "Node",
+    "OnFailure",
     "PayloadTooLarge",
     "Priority",
     "Processor",
     "Queue",
     "RateLimited",
+    "Reference",
     "RegistrationError",
     "Registry",
+    "Results",
     "Retry",
+    "Schedule",
+    "ScheduleNotFound",
+    "Schedules",
     "Settings",
     "Signed",
     "Snooze",
+    "StoredSchedule",
     "SyncJob",
     "SyncQueue",
     "UnknownOption",
     "Unrecoverable",
+    "WaitForChildren",
     "Worker",
     "WorkerInfo",
     "WrongServer",
@@ -132,5 +157,6 @@ __all__ = [
     "connect",
     "on",
     "processor",
+    "scheduled",
     "workers",
 ]

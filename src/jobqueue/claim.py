@@ -26,6 +26,7 @@ from jobqueue.backends.protocol import Backend, Exchange, Page, Settlement
 from jobqueue.catalogue import KNOWN_TYPES
 from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.errors import BackendError, BackendUnavailable, InvalidData, JobCancelled, JobSignal, LeaseLost
+from jobqueue.inputs import bring_inputs
 from jobqueue.job import Job
 from jobqueue.model.options import JobOptions
 from jobqueue.model.outcome import Completed, Outcome, Released
@@ -100,6 +101,11 @@ class Claim:
         resolved = asked.over(known.options).over(self._defaults) if known else asked.over(self._defaults)
         self._policy = Policy.of(resolved, self._dead_letter)
         self._attempt.max_attempts = self._policy.retry.attempts
+        try:
+            await bring_inputs(self._backend, self._attempt)
+        except BackendError:
+            await self._end(Released("what it depends on could not be read"))
+            raise
         self._keeper = asyncio.create_task(self._keep(), name=f"jobqueue claim {record.id}")
         self._scope.__enter__()
         return self._job

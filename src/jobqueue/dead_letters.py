@@ -12,8 +12,7 @@ from jobqueue.backends.protocol import Backend, NewRecord, Remove, Retry
 from jobqueue.default_backend import default_backend
 from jobqueue.errors import BadSignature, InvalidOption, InvalidState, JobNotFound
 from jobqueue.job_type import JobType
-from jobqueue.model.letter import BAD_SIGNATURE, DeadLetter
-from jobqueue.model.letter import DEAD_LETTER as LETTER_TYPE
+from jobqueue.model.letter import BAD_SIGNATURE, DEAD_LETTER as LETTER_TYPE, DeadLetter
 from jobqueue.model.naming import checked_name
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.model.record import JobRecord, JobState

@@ -18,6 +18,7 @@
     │   ├── WrongServer (Configura…)  not the server that the URL describes: its certificate, its service
     │   └── BackendClosed             used after close()
     ├── JobNotFound (LookupError)     no job of that id in the queue
+    ├── ScheduleNotFound (LookupError)  no schedule of that id in the queue
     ├── InvalidState                  the job is in a state that does not allow the operation
     ├── LeaseLost                     the job is no longer this worker's
     ├── JobFailed                     job.result(): the job failed for good
@@ -26,6 +27,7 @@
     └── JobSignal                     raised by a processor to say what should happen next
         ├── Unrecoverable             fail now, whatever attempts are left
         ├── Snooze                    run again later, without spending an attempt
+        ├── WaitForChildren           run again when the jobs it has added are done
         └── RateLimited               stop the queue for a time, without spending an attempt
 
 The first line of a class's docstring is its message where none is given, so that no error is ever
@@ -122,6 +124,10 @@ class JobNotFound(JobQueueError, LookupError):
     """There is no job of that id in the queue."""
 
 
+class ScheduleNotFound(JobQueueError, LookupError):
+    """There is no schedule of that id in the queue."""
+
+
 class InvalidState(JobQueueError):
     """The job is in a state that does not allow the operation."""
 
@@ -179,6 +185,13 @@ class Snooze(JobSignal):
     def __init__(self, after: float | timedelta, message: str | None = None) -> None:
         super().__init__(message)
         self.after: float = after.total_seconds() if isinstance(after, timedelta) else float(after)
+
+
+class WaitForChildren(JobSignal):
+    """The processor waits for jobs it has added; it runs again when they are done.
+
+    Raised by ``job.wait_for_children()``: let it pass. No attempt is spent.
+    """
 
 
 class RateLimited(JobSignal):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, cast
@@ -12,16 +13,28 @@ from typing_extensions import TypeVar
 
 from jobqueue.backends.protocol import Backend, Cancel, Checkpoint, LogLines, Note, Progress, Retry
 from jobqueue.clock import SYSTEM_CLOCK
-from jobqueue.errors import BadSignature, JobCancelled, JobFailed, JobNotFound, JobQueueError, LeaseLost
+from jobqueue.errors import (
+    BadSignature,
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    JobQueueError,
+    LeaseLost,
+    WaitForChildren,
+)
+from jobqueue.inputs import Dependencies, Results
 from jobqueue.model.events import Event, EventType
+from jobqueue.model.links import OnFailure
 from jobqueue.model.options import JobOptions
 from jobqueue.model.payloads import ANY_JSON, Payload
 from jobqueue.model.record import JobError, JobRecord, JobState
 from jobqueue.model.refused import RefusedText
 from jobqueue.model.retry import DEFAULT_RETRY
 from jobqueue.model.times import moment
+from jobqueue.new_job import NewJob
 from jobqueue.results import finish_reader
 from jobqueue.running import Attempt
+from jobqueue.spawning import children_of, spawn
 
 DataT = TypeVar("DataT", default=Any)
 ResultT = TypeVar("ResultT", default=Any)
@@ -270,6 +283,63 @@ class Job(Generic[DataT, ResultT]):
         """Any JSON value, kept for the next attempt to read in ``checkpoint_value``. Raises LeaseLost."""
         self._record.checkpoint = ANY_JSON.encode(value, what="checkpoint")
         await self._note(Checkpoint(self._record.checkpoint))
+
+    @property
+    def dependencies(self) -> Dependencies:
+        """The jobs that it depends on and what became of each, by 'queue/id', Job, id, or node name in its flow.
+
+        Without those whose failure it ignores.
+        """
+        return Dependencies(self._running().inputs, self.options.flow)
+
+    @property
+    def results(self) -> Results:
+        """What the jobs returned that it depends on, by the same names. Raises JobFailed where one did not complete."""
+        return Results(self.dependencies)
+
+    async def spawn(
+        self,
+        jobs: Sequence[NewJob],
+        *,
+        queue: str | None = None,
+        on_failure: OnFailure | str = OnFailure.FAIL,
+    ) -> list[Job[Any, Any]]:
+        """Add jobs that this one will wait for (``wait_for_children``): to its own queue, or ``queue``; all or none.
+
+            await job.spawn([NewJob("page.render", {"page": page}) for page in range(10)])
+            pages = await job.wait_for_children()
+
+        Their ids are made of this job's id, the number of the call and their place in it: the same call in a later
+        run adds nothing, so processors must make their calls in the same order each time. ``on_failure``: when a child
+        does not complete, this job fails too ("fail"), or runs on and sees it ("run").
+
+        Raises InvalidInput with nothing written, LeaseLost.
+        """
+        children = await spawn(
+            self._backend, self._record, self._running(), jobs, queue=queue or self.queue, on_failure=on_failure
+        )
+        name = queue or self.queue
+        return [
+            Job(
+                JobRecord(child.record.id, name, child.record.type, child.record.data),
+                self._backend,
+                payload=child.payload,
+                result_payload=child.result_payload,
+            )
+            for child in children
+        ]
+
+    async def wait_for_children(self) -> list[Any]:
+        """The results of all jobs that this run has spawned, in that order; a JobFailed in place of one that did not
+        complete, with ``on_failure="run"``.
+
+        As long as some are not done this raises WaitForChildren: let it pass. The job is blocked, without holding a
+        slot or spending an attempt, and runs again from its beginning when all are done.
+        """
+        found = await children_of(self._backend, self._record, self._running())
+        if found is None:
+            raise WaitForChildren
+        return [one.failure or one.result for one in found]
 
     async def flush_logs(self) -> None:
         """Write the lines logged so far, for those who look on. Raises LeaseLost."""

@@ -13,12 +13,18 @@ is the host's business.
 | ``job.retrying`` | warning | job_id, type, queue, attempt, error, in_seconds |
 | ``job.failed`` | error | job_id, type, queue, attempt, error |
 | ``job.released`` | info | job_id, type, queue, reason |
+| ``job.parked`` (it waits for jobs it has added) | info | job_id, type, queue |
 | ``job.cancelled`` | info | job_id, type, queue, reason |
 | ``job.recovered`` | warning | job_id, queue |
 | ``job.unknown_type`` | warning | job_id, type, queue, in_seconds |
 | ``job.newer`` (a newer release has written it) | warning | job_id, type, queue, in_seconds |
 | ``job.stubborn`` | error | job_id, type, queue |
 | ``job.suspect`` (it has cost workers and runs alone) | warning | job_id, type, queue, workers_lost |
+| ``schedule.fired`` | debug | schedule, queue, job_id |
+| ``schedule.skipped`` (its last job is unfinished) | info | schedule, queue, ticks |
+| ``schedule.missed`` (ticks were dropped: nobody was there) | warning | schedule, queue, since |
+| ``schedule.unreadable`` (by this worker) | error | schedule, queue, error |
+| ``schedule.declared`` ``schedule.withdrawn`` | info | schedule, queue |
 | ``lease.lost`` | warning | job_id, type, queue |
 | ``listener.failed`` | error | event_name, job_id, listener, error |
 | ``listener.dropped`` | warning | event_name, job_id |
@@ -55,11 +61,18 @@ JOB_RETRYING: Final = "job.retrying"
 JOB_FAILED: Final = "job.failed"
 JOB_RELEASED: Final = "job.released"
 JOB_CANCELLED: Final = "job.cancelled"
+JOB_PARKED: Final = "job.parked"
 JOB_RECOVERED: Final = "job.recovered"
 JOB_SUSPECT: Final = "job.suspect"
 JOB_UNKNOWN_TYPE: Final = "job.unknown_type"
 JOB_NEWER: Final = "job.newer"
 JOB_STUBBORN: Final = "job.stubborn"
+SCHEDULE_FIRED: Final = "schedule.fired"
+SCHEDULE_SKIPPED: Final = "schedule.skipped"
+SCHEDULE_MISSED: Final = "schedule.missed"
+SCHEDULE_UNREADABLE: Final = "schedule.unreadable"
+SCHEDULE_DECLARED: Final = "schedule.declared"
+SCHEDULE_WITHDRAWN: Final = "schedule.withdrawn"
 LEASE_LOST: Final = "lease.lost"
 LISTENER_FAILED: Final = "listener.failed"
 LISTENER_DROPPED: Final = "listener.dropped"

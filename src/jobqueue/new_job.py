@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -13,8 +13,9 @@ from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.errors import InvalidOption, UnknownOption
 from jobqueue.ids import new_job_id
 from jobqueue.job_type import JobType
+from jobqueue.model.links import MOST_NEEDS, DependsOn, OnFailure, needs_of
 from jobqueue.model.naming import checked_job_id, checked_name
-from jobqueue.model.options import NO_OPTIONS, Keep, checked_priority, options
+from jobqueue.model.options import NO_OPTIONS, Keep, Ref, checked_priority, options
 from jobqueue.model.payloads import ANY_JSON, Payload
 from jobqueue.model.retry import Retry
 from jobqueue.model.times import Seconds, moment_ms, span_ms
@@ -39,7 +40,9 @@ class EnqueueOptions(TypedDict, total=False):
     before then. ``job_id``: an id that exists, in any state, is left as it is and returned, so that the call may be
     repeated. ``retry``: a Retry, a number of attempts, or False. ``timeout``: seconds for one attempt. ``expires_in``:
     fail if not started by then. ``tags``: up to 16 names. ``lifo``: to the front of its priority. ``keep``: how long a
-    finished job is remembered.
+    finished job is remembered. ``depends_on``: jobs that must be done first (Jobs, pairs of queue and id, ``After(job,
+    on_failure=…)``); the delay then counts from there. ``on_failure``: what becomes of this job when one of those does
+    not complete: "fail" (it fails too; the default), "run" (it runs, and sees the failure) or "ignore".
     """
 
     priority: int | None
@@ -52,6 +55,8 @@ class EnqueueOptions(TypedDict, total=False):
     tags: Iterable[str]
     lifo: bool
     keep: Keep | None
+    depends_on: Iterable[DependsOn]
+    on_failure: OnFailure | str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +78,8 @@ class NewJob:
     tags: Iterable[str] = ()
     lifo: bool = False
     keep: Keep | None = None
+    depends_on: Iterable[DependsOn] = ()
+    on_failure: OnFailure | str = OnFailure.FAIL
 
 
 def new_job(type: str | JobType[Any, Any], data: Any, options: EnqueueOptions) -> NewJob:  # noqa: A002
@@ -96,8 +103,18 @@ class CheckedJob:
     result_payload: Payload
 
 
-def checked_job(job: NewJob, defaults: JobDefaults, catalogue: Catalogue) -> CheckedJob:
+def checked_job(
+    job: NewJob,
+    defaults: JobDefaults,
+    catalogue: Catalogue,
+    *,
+    flow: str = "",
+    refs: tuple[Ref, ...] = (),
+    most_needs: int = MOST_NEEDS,
+) -> CheckedJob:
     """Everything a caller can get wrong is refused here, in the caller's stack and before anything is written.
+
+    Of a job of a ``flow`` whose data has ``refs``, results to come, the data is checked by the worker that has them.
 
     Raises InvalidInput in one of its kinds.
     """
@@ -110,6 +127,9 @@ def checked_job(job: NewJob, defaults: JobDefaults, catalogue: Catalogue) -> Che
     payload = job_type.data if job_type else ANY_JSON
 
     asked = options(retry=job.retry, timeout=job.timeout, keep=job.keep, tags=job.tags)
+    needs = needs_of(job.depends_on, job.on_failure, most=most_needs) if job.depends_on else ()
+    if needs or flow:
+        asked = replace(asked, waits=bool(needs), flow=flow, refs=refs)
     declared = job_type.options if job_type else NO_OPTIONS
     if declared.retry is not None and not declared.retry.storable:
         # A declared backoff function stays with the declaration: the worker that holds it applies it.
@@ -123,13 +143,14 @@ def checked_job(job: NewJob, defaults: JobDefaults, catalogue: Catalogue) -> Che
         NewRecord(
             id=new_job_id() if job.job_id is None else checked_job_id(job.job_id),
             type=name,
-            data=payload.encode(job.data),
+            data=(ANY_JSON if refs else payload).encode(job.data),
             priority=checked_priority(priority),
             options=asked.over(declared).encode(),
             delay_ms=delay_ms,
             run_at_ms=run_at_ms,
             expires_in_ms=_expires_in_ms(job, job_type, defaults),
             lifo=bool(job.lifo),
+            needs=needs,
         ),
         payload,
         job_type.result if job_type else ANY_JSON,

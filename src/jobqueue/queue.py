@@ -25,17 +25,15 @@ from jobqueue.backends.protocol import (
     Reprioritize,
     Reschedule,
     Resume,
-    RetryFailed,
-)
-from jobqueue.backends.protocol import (
     Retry as RetryByHand,
+    RetryFailed,
 )
 from jobqueue.catalogue import KNOWN_TYPES
 from jobqueue.claim import Claim
 from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.coalescer import Coalescer
 from jobqueue.default_backend import default_backend
-from jobqueue.errors import BackendUnavailable, InvalidOption
+from jobqueue.errors import BackendUnavailable, InvalidOption, JobNotFound
 from jobqueue.job import Job
 from jobqueue.job_type import JobType
 from jobqueue.logs import JOB_ENQUEUED, emit, listening
@@ -47,6 +45,7 @@ from jobqueue.model.record import JobRecord, JobState
 from jobqueue.model.stats import MOST_MINUTES, JobStats, stats_of
 from jobqueue.model.times import Seconds, moment_ms, span_ms
 from jobqueue.new_job import CheckedJob, EnqueueOptions, JobDefaults, NewJob, checked_job, new_job
+from jobqueue.schedules import Schedules
 
 DataT = TypeVar("DataT")
 ResultT = TypeVar("ResultT")
@@ -82,7 +81,7 @@ class Queue:
     Without ``backend`` the process-wide one is used, opened on first use (see ``connect``). ``defaults`` are
     the weakest options: a job type's and a call's come first. ``dead_letter`` names the queue that gets a
     letter for every job that fails for good; None turns letters off. Making a Queue costs nothing and writes
-    nothing; raises InvalidName.
+    nothing; raises InvalidName. ``schedules`` is what it does by the clock.
     """
 
     def __init__(
@@ -106,6 +105,7 @@ class Queue:
         self.dead_letter = None if dead_letter == self.name else dead_letter
         self._backend = backend
         self._coalescer = Coalescer(self.name)
+        self.schedules = Schedules(self.name, self.backend, self.defaults)
 
     async def backend(self) -> Backend:
         """The backend this queue lives on; opens the process-wide one where none was given."""
@@ -130,15 +130,22 @@ class Queue:
             await tickets.enqueue("ticket.created", TicketCreated(...), priority=1, delay=5, job_id="ticket-42")
 
         The options are those of :class:`~jobqueue.new_job.EnqueueOptions`: priority, delay, run_at, job_id, retry,
-        timeout, expires_in, tags, lifo, keep. Calls made in one tick of the event loop travel together.
+        timeout, expires_in, tags, lifo, keep, depends_on, on_failure. Calls made in one tick of the event loop travel
+        together.
 
         Raises InvalidInput with nothing written, BackendUnavailable after the backend's deadline (the job may or may
-        not be stored: call again with the same ``job_id``), BackendFull with nothing written.
+        not be stored: call again with the same ``job_id``), BackendFull with nothing written, JobNotFound with nothing
+        written if a job that it depends on is not there.
         """
         wanted = new_job(type, data, options)
         checked = checked_job(wanted, self.defaults, KNOWN_TYPES)
         backend = await self.backend()
-        return self._handle(backend, checked, await self._coalescer.enqueue(backend, checked.record))
+        if checked.record.needs:
+            await self.find_needs(backend, [checked])
+            (enqueued,) = await backend.enqueue(self.name, [checked.record])
+        else:
+            enqueued = await self._coalescer.enqueue(backend, checked.record)
+        return self._handle(backend, checked, enqueued)
 
     async def enqueue_many(self, jobs: Sequence[NewJob]) -> list[Job[Any, Any]]:
         """Put many jobs in, all or none, in one round trip for each thousand; returns them in input order.
@@ -147,6 +154,7 @@ class Queue:
         """
         checked = [checked_job(job, self.defaults, KNOWN_TYPES) for job in jobs]
         backend = await self.backend()
+        await self.find_needs(backend, checked)
         handles: list[Job[Any, Any]] = []
         for start in range(0, len(checked), MAX_BATCH):
             batch = checked[start : start + MAX_BATCH]
@@ -313,6 +321,26 @@ class Queue:
 
     async def _amend(self, job_id: str, amendment: Amendment) -> JobState:
         return await (await self.backend()).amend(self.name, job_id, amendment)
+
+    async def find_needs(self, backend: Backend, jobs: Sequence[CheckedJob], *, own: bool = False) -> None:
+        """Raise JobNotFound unless all jobs of other queues that these depend on are there; ``own``: of this one too,
+        of which ``enqueue`` makes sure itself.
+        """
+        elsewhere: dict[str, dict[str, None]] = {}
+        for job in jobs:
+            for need in job.record.needs:
+                if own or need.queue != self.name:
+                    elsewhere.setdefault(need.queue, {})[need.id] = None
+        for queue, wanted in elsewhere.items():
+            ids = list(wanted)
+            for start in range(0, len(ids), MAX_BATCH):
+                part = ids[start : start + MAX_BATCH]
+                for job_id, state in zip(part, await backend.states(queue, part), strict=True):
+                    if state is None:
+                        raise JobNotFound(
+                            f"no job {job_id!r} in queue {queue!r} to depend on: it may have been removed or trimmed "
+                            "by retention; nothing was written"
+                        )
 
     def _handle(self, backend: Backend, checked: CheckedJob, enqueued: Enqueued) -> Job[Any, Any]:
         record = enqueued.record

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, Literal, cast, get_args, get_origin, get_type_hints, overload
+from datetime import datetime
+from typing import Any, Generic, Literal, Unpack, cast, get_args, get_origin, get_type_hints, overload
+from zoneinfo import ZoneInfo
 
 from typing_extensions import TypeVar
 
 from jobqueue.catalogue import KNOWN_TYPES, Catalogue
+from jobqueue.declarations import Declaration, Declarations
 from jobqueue.errors import InvalidOption, RegistrationError
 from jobqueue.job import Job
 from jobqueue.job_type import JobType
@@ -16,13 +19,17 @@ from jobqueue.listener import Happening, JobEvent, Listener
 from jobqueue.model.batch import Batch
 from jobqueue.model.naming import checked_name
 from jobqueue.model.options import Keep, options
+from jobqueue.model.plan import CatchUp, Overlap
 from jobqueue.model.retry import Retry
 from jobqueue.model.times import Seconds
+from jobqueue.new_job import EnqueueOptions
 from jobqueue.processors import BatchProcessor, Place, Processor
+from jobqueue.schedule import plan_of
 
 DataT = TypeVar("DataT")
 ReturnT = TypeVar("ReturnT")
 ListenerT = TypeVar("ListenerT", bound=Callable[[JobEvent], object])
+DecoratedT = TypeVar("DecoratedT", bound=Callable[..., Any])
 
 BatchResults = Sequence[Any] | None
 """What a batch processor returns: a result, or an exception, for each job in order; None for None throughout."""
@@ -82,6 +89,7 @@ class Registry:
         self._listeners: list[Listener] = []
         self.batches: dict[str, Batch] = {}
         """The job types that are processed in batches."""
+        self.declarations = Declarations()
 
     @overload
     def processor(
@@ -153,6 +161,7 @@ class Registry:
                     f"{job_type.name!r} has a processor already: {other.__module__}.{other.__qualname__}"
                 )
             self._catalogue.add(job_type)
+            self.declarations.found(function, job_type)
             return job_type
 
         def register(function: Callable[[Job[Any, Any]], Any]) -> Processor[Any, Any]:
@@ -210,6 +219,53 @@ class Registry:
     def listeners(self, queue: str) -> tuple[Listener, ...]:
         """Those who want to hear of this queue."""
         return tuple(listener for listener in self._listeners if listener.queue in (None, queue))
+
+    def scheduled(
+        self,
+        cron: str | None = None,
+        *,
+        every: Seconds | None = None,
+        timezone: str | ZoneInfo = "UTC",
+        id: str | None = None,  # noqa: A002  (the design's word for it)
+        queue: str | None = None,
+        data: object = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int | None = None,
+        jitter: Seconds = 0,
+        catch_up: CatchUp = "skip",
+        overlap: Overlap = "allow",
+        **options: Unpack[EnqueueOptions],
+    ) -> Callable[[DecoratedT], DecoratedT]:
+        """Run the decorated processor by the clock: workers that have it put the schedule when they start.
+
+            @scheduled("0 2 * * *", timezone="Europe/Berlin")
+            @processor("report.nightly", queue="reports")
+            async def report(job: Job) -> None: ...
+
+        ``id`` is the job type's name unless given. ``queue``: else the processor's, else the only queue of the worker.
+        ``data`` is what each job carries, ``options`` are those of ``enqueue`` but ``delay``, ``run_at`` and
+        ``job_id``; the others are those of :class:`~jobqueue.schedule.Schedule`. The code is the truth: what it says
+        replaces what is stored, and what it no longer says is removed when a worker starts; only a pause stays.
+
+        Raises InvalidInput or RegistrationError, at import.
+        """
+        plan = plan_of(
+            cron=cron, every=every, timezone=timezone, start=start, end=end,
+            limit=limit, jitter=jitter, catch_up=catch_up, overlap=overlap,
+        )  # fmt: skip
+
+        def declare(decorated: DecoratedT) -> DecoratedT:
+            declaration = Declaration(plan, id, queue, data, options)
+            made = cast("object", decorated)
+            if isinstance(made, (Processor, BatchProcessor)):
+                known = cast("Processor[Any, Any] | BatchProcessor[Any, Any]", made)
+                self.declarations.add(declaration, known.job_type)
+            else:
+                self.declarations.wait_for(decorated, declaration)
+            return decorated
+
+        return declare
 
     def get(self, name: str) -> Processor[Any, Any] | BatchProcessor[Any, Any] | None:
         """The processor of a job type."""
@@ -283,3 +339,4 @@ def _place(function: Callable[..., Any], run_in: Literal["thread", "process"] | 
 DEFAULT_REGISTRY = Registry(catalogue=KNOWN_TYPES)
 processor = DEFAULT_REGISTRY.processor
 on = DEFAULT_REGISTRY.on
+scheduled = DEFAULT_REGISTRY.scheduled

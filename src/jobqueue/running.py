@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope
 
+from jobqueue.model.links import Input
 from jobqueue.model.record import JobRecord
 
 if TYPE_CHECKING:
@@ -22,16 +23,19 @@ class Attempt:
 
     __slots__ = (
         "cancel_reason",
+        "children",
         "dropped",
         "handed_back",
         "in_batch",
         "in_thread",
+        "inputs",
         "lease_lost",
         "lines",
         "max_attempts",
         "record",
         "resources",
         "scope",
+        "steps",
     )
 
     def __init__(self, record: JobRecord, resources: Any) -> None:
@@ -47,6 +51,11 @@ class Attempt:
         self.max_attempts: int | None = None
         self.lease_lost = False
         self.scope: CancelScope | None = None
+        self.inputs: tuple[Input, ...] = ()
+        """What has become of the jobs that it depends on."""
+        self.steps = 0
+        self.children: list[tuple[str, str]] = []
+        """Jobs it has added in this run: queue and id."""
 
     @property
     def token(self) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass, replace
 
-from jobqueue.errors import InvalidData, JobTimeout, RateLimited, Snooze, Unrecoverable
+from jobqueue.errors import InvalidData, JobTimeout, RateLimited, Snooze, Unrecoverable, WaitForChildren
 from jobqueue.model.options import DEFAULT_KEEP, JobOptions, Keep
-from jobqueue.model.outcome import Cancelled, Failed, Outcome, Released, Retention, RetryAt
+from jobqueue.model.outcome import Cancelled, Failed, Outcome, Parked, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord
 from jobqueue.model.retry import DEFAULT_RETRY, Retry
 from jobqueue.model.times import LONGEST_S
@@ -46,6 +46,8 @@ def verdict(record: JobRecord, error: BaseException, policy: Policy) -> Outcome:
     """What becomes of a job whose attempt raised ``error``."""
     if isinstance(error, Snooze):
         return Released("snoozed", delay_ms=max(1, _bounded_ms(error.after)))
+    if isinstance(error, WaitForChildren):
+        return Parked()
     if isinstance(error, RateLimited):
         return Released("rate limited", hold_queue_ms=_bounded_ms(error.after))
     described = describe(error)

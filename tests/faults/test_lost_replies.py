@@ -14,7 +14,9 @@ from jobqueue.backends.protocol import (
     Cancel,
     Clean,
     Exchange,
+    FlowMember,
     LogLines,
+    NewFlow,
     NewRecord,
     Obliterate,
     Page,
@@ -33,12 +35,15 @@ from jobqueue.backends.protocol import (
 )
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.scripts import names
+from jobqueue.backends.scheduling import Firing, ScheduleChange
 from jobqueue.errors import BackendUnavailable
+from jobqueue.model.links import Need
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
 from jobqueue.testing import ManualClock
 
 QUEUE, OTHER, LETTERS = "tickets", "other", "letters"
+HOME, THIRD = "home", "third"
 ERROR = JobError("ValueError", "no", "")
 
 ReplyT = TypeVar("ReplyT")
@@ -112,9 +117,45 @@ class Story:
         for lease in await self._claim(3):
             await self._settle(lease, Completed(b"2"))
         await insist(lambda: self._backend.control(QUEUE, Clean(JobState.CANCELLED)))
+        await self._wait_for_others()
         await insist(lambda: self._backend.enqueue(OTHER, [NewRecord("x", "t", b"1"), NewRecord("y", "t", b"1")]))
         await insist(lambda: self._backend.control(OTHER, Purge()))
         await insist(lambda: self._backend.control(OTHER, Obliterate()))
+        await self._keep_schedules()
+
+    async def _wait_for_others(self) -> None:
+        """A dependant of a job elsewhere, a flow over two queues, and a job with more heirs than one script tells."""
+        backend = self._backend
+        await insist(lambda: backend.enqueue(THIRD, [NewRecord("first", "t", b"1")]))
+        await insist(lambda: backend.enqueue(HOME, [NewRecord("dependant", "t", b"1", needs=(Need(THIRD, "first"),))]))
+        heirs = [NewRecord(f"heir{n}", "t", b"1", needs=(Need(THIRD, "first"),)) for n in range(1001)]
+        await insist(lambda: backend.enqueue(THIRD, heirs[:500]))
+        await insist(lambda: backend.enqueue(THIRD, heirs[500:]))
+        members = [
+            FlowMember(HOME, NewRecord("one", "t", b"1", needs=(Need(THIRD, "first"),)), b"{}"),
+            FlowMember(THIRD, NewRecord("two", "t", b"1", needs=(Need(HOME, "one"),)), b"{}"),
+        ]
+        await insist(lambda: backend.submit(HOME, NewFlow("flow", members)))
+        (lease,) = (await self._exchange(THIRD, claim=1)).leases
+        await self._exchange(THIRD, settlements=[Settlement("first", lease.token or 0, Completed(b"7"))])
+        await insist(lambda: backend.deliver(THIRD))
+        dependant, one = sorted((await self._exchange(HOME, claim=2)).leases, key=lambda lease: lease.id)
+        for lease, outcome in ((one, Failed(ERROR)), (dependant, Completed(b"2"))):
+            await self._exchange(HOME, settlements=[Settlement(lease.id, lease.token or 0, outcome)])
+        await insist(lambda: backend.deliver(HOME))
+
+    async def _keep_schedules(self) -> None:
+        backend, now = self._backend, self._clock.now_ms()
+        for schedule in ("nightly", "gone"):
+            change = ScheduleChange(schedule, "", None, "r1", b"{}", b"[]", now, now, anchor_ms=now)
+            assert await insist(lambda change=change: backend.write_schedule(OTHER, change))
+        assert await insist(lambda: backend.remove_schedule(OTHER, "gone"))
+        await insist(lambda: backend.due_schedules(OTHER, 10))
+        by_hand = Firing("nightly", "r1", now, (NewRecord("nightly:hand", "t", b"1"),), by_hand=True)
+        assert await insist(lambda: backend.fire_schedules(OTHER, [by_hand])) == [1]
+        tick = Firing("nightly", "r1", now, (NewRecord("nightly:1", "t", b"1"),), now + 1000, now + 1000)
+        await insist(lambda: backend.fire_schedules(OTHER, [tick]))
+        assert await insist(lambda: backend.fire_schedules(OTHER, [tick])) == [None]
 
     async def _add(self, *job_ids: str, delay_ms: int = 0) -> None:
         await insist(
@@ -130,13 +171,13 @@ class Story:
         page = await self._exchange(settlements=[Settlement(lease.id, lease.token or 0, outcome)], **more)
         assert page.refused == frozenset()
 
-    async def _exchange(self, **words: Any) -> Page:
+    async def _exchange(self, queue: str = QUEUE, **words: Any) -> Page:
         self._sequence += 1
         request = Exchange("w", "w/0", self._sequence, **words)
         try:
-            return await self._backend.exchange(QUEUE, request)
+            return await self._backend.exchange(queue, request)
         except BackendUnavailable:
-            return await self._backend.exchange(QUEUE, replace(request, repeated=True))
+            return await self._backend.exchange(queue, replace(request, repeated=True))
 
     async def _amend(self, job_id: str, amendment: Any) -> None:
         await insist(lambda: self._backend.amend(QUEUE, job_id, amendment))
@@ -159,6 +200,16 @@ class Story:
             ]
         seen["stats"] = [counters for _, counters in await insist(lambda: backend.stats(QUEUE, 60))]
         seen["one"] = await insist(lambda: backend.get(QUEUE, "a"))
+        seen["third"] = (await insist(lambda: backend.status(THIRD))).counts
+        seen["inputs"] = await insist(lambda: backend.inputs(HOME, "dependant"))
+        flow = await insist(lambda: backend.flow(HOME, "flow"))
+        seen["flow"] = None if flow is None else sorted((key, one.state) for key, one in flow.ended.items())
+        seen["states"] = await insist(lambda: backend.states(THIRD, ["two", "heir1000"]))
+        found = await insist(lambda: backend.find_schedules(OTHER))
+        seen["schedules"] = [
+            (record.id, record.runs, record.last_job, (record.tick_ms or 0) - record.anchor_ms)
+            for record in found.records
+        ]
         seen["logs"] = await insist(lambda: backend.logs(QUEUE, "a"))
         return seen
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 import redis.asyncio
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from jobqueue import JobQueueError
@@ -25,7 +24,9 @@ from jobqueue.backends.protocol import (
     Clean,
     Command,
     Exchange,
+    FlowMember,
     LogLines,
+    NewFlow,
     NewRecord,
     Note,
     Obliterate,
@@ -44,18 +45,26 @@ from jobqueue.backends.protocol import (
     Settlement,
     Upkeep,
 )
-from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, Retention, RetryAt
+from jobqueue.backends.scheduling import Firing, ScheduleChange, ScheduleRecord
+from jobqueue.model.links import Need, OnFailure, Spawning
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
 from jobqueue.testing import ManualClock
 
-QUEUE, DEAD = "tickets", "dead-letter"
+QUEUE, DEAD, OTHER = "tickets", "dead-letter", "mail"
 ERROR = JobError("ValueError", "no", "Traceback …")
 IDS = [f"job-{number}" for number in range(8)]
+SCHEDULES = ["nightly", "hourly", "other"]
 
 ids = st.sampled_from(IDS)
 keeps = st.sampled_from(
     [Retention(), Retention(0), Retention(1), Retention(2), Retention(None, 5000), Retention(2, 3000)]
 )
+needs = st.lists(
+    st.builds(Need, st.sampled_from([QUEUE, QUEUE, OTHER]), ids, st.sampled_from(OnFailure)),
+    max_size=2,
+    unique_by=lambda need: need.key,
+).map(tuple)
 new_jobs = st.builds(
     NewRecord,
     ids,
@@ -65,13 +74,32 @@ new_jobs = st.builds(
     delay_ms=st.sampled_from([0, 0, 0, 700, 2000]),
     expires_in_ms=st.sampled_from([None, None, 1500]),
     lifo=st.booleans(),
+    needs=st.one_of(st.just(()), st.just(()), needs),
 )
+flow_names = st.sampled_from(["flow-0", "flow-1", "flow-2"])
+
+
+@st.composite
+def flows(draw: st.DrawFn) -> NewFlow:
+    """A few jobs in two queues, each of which may need those before it, or jobs that exist."""
+    members: list[FlowMember] = []
+    for job_id in draw(st.lists(ids, min_size=1, max_size=4, unique=True)):
+        queue = draw(st.sampled_from([QUEUE, OTHER]))
+        among = [Need(member.queue, member.record.id) for member in members] + [Need(OTHER, "job-0")]
+        edges = draw(st.lists(st.sampled_from(among), max_size=2, unique=True))
+        own = tuple(edge for edge in edges if edge.key != f"{queue}/{job_id}")
+        record = NewRecord(job_id, "t", b"1", delay_ms=draw(st.sampled_from([0, 0, 700])), needs=own)
+        members.append(FlowMember(queue, record, b"about"))
+    return NewFlow(draw(flow_names), members)
+
+
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Completed, st.sampled_from([None, b"42"]), keeps),
     st.builds(RetryAt, st.sampled_from([0, 1000]), st.just(ERROR)),
     st.builds(Failed, st.just(ERROR), keeps, st.sampled_from([None, DEAD, QUEUE]), st.booleans()),
     st.builds(Released, st.just("shutdown"), st.sampled_from([0, 700]), st.sampled_from([0, 0, 500])),
     st.builds(Cancelled, st.just("enough"), keeps),
+    st.just(Parked()),
 )
 amendments: st.SearchStrategy[Amendment] = st.one_of(
     st.builds(Retry, st.sampled_from([None, b"7"])),
@@ -87,7 +115,16 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Purge, st.booleans()),
     st.builds(
         Clean,
-        st.sampled_from([JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.WAITING, JobState.DELAYED]),
+        st.sampled_from(
+            [
+                JobState.COMPLETED,
+                JobState.FAILED,
+                JobState.CANCELLED,
+                JobState.WAITING,
+                JobState.DELAYED,
+                JobState.BLOCKED,
+            ]
+        ),
         st.sampled_from([0, 1000]),
         st.sampled_from([1, 50]),
     ),
@@ -111,6 +148,8 @@ class Equivalence(RuleBasedStateMachine):
         self.server: Backend = RedisBackend(self.client, clock=self.clock)
         self.leases: list[JobRecord] = []
         self.last: Exchange | None = None
+        self.due: list[ScheduleRecord] = []
+        self.revisions = 0
         self.sequence = 0
         self._run(self.client.flushall())  # pyright: ignore[reportUnknownMemberType]
         self._run(self.memory.open())
@@ -138,6 +177,41 @@ class Equivalence(RuleBasedStateMachine):
     @rule(jobs=st.lists(new_jobs, min_size=1, max_size=4))
     def enqueue(self, jobs: list[NewRecord]) -> None:
         self._both(lambda backend: backend.enqueue(QUEUE, jobs))
+
+    @rule(jobs=st.lists(new_jobs, min_size=1, max_size=3))
+    def enqueue_elsewhere(self, jobs: list[NewRecord]) -> None:
+        self._both(lambda backend: backend.enqueue(OTHER, jobs))
+
+    @rule(outcome=outcomes)
+    def work_elsewhere(self, outcome: Outcome) -> None:
+        self.sequence += 1
+        request = Exchange("v", "v/0", self.sequence, claim=1)
+        page: Page = self._both(lambda backend: backend.exchange(OTHER, request))
+        for lease in page.leases:
+            self.sequence += 1
+            settling = Exchange("v", "v/0", self.sequence, [Settlement(lease.id, lease.token or 0, outcome)])
+            self._both(lambda backend: backend.exchange(OTHER, settling))  # noqa: B023  (called before the next turn)
+        self._both(lambda backend: backend.deliver(OTHER))
+
+    @rule(job_id=ids, amendment=amendments)
+    def amend_elsewhere(self, job_id: str, amendment: Amendment) -> None:
+        self._both(lambda backend: backend.amend(OTHER, job_id, amendment))
+
+    @rule(flow=flows())
+    def submit(self, flow: NewFlow) -> None:
+        self._both(lambda backend: backend.submit(QUEUE, flow))
+
+    @rule(data=st.data(), flow=flows())
+    def spawn(self, data: st.DataObject, flow: NewFlow) -> None:
+        if self.leases:
+            lease = data.draw(st.sampled_from(self.leases))
+            members = [member for member in flow.members if member.key != f"{QUEUE}/{lease.id}"]
+            wanted = [Need(member.queue, member.record.id) for member in members]
+            if any(need.key == f"{QUEUE}/{lease.id}" for member in members for need in member.record.needs):
+                return
+            name = f"{lease.id}/{lease.token}/{self.sequence}"
+            new = NewFlow(name, members, recorded=False, spawning=Spawning(lease.id, lease.token or 0, wanted))
+            self._both(lambda backend: backend.submit(QUEUE, new))
 
     @rule(data=st.data(), claim=st.integers(0, 3), lease_ms=st.sampled_from([1000, 3000]))
     def exchange(self, data: st.DataObject, claim: int, lease_ms: int) -> None:
@@ -205,6 +279,66 @@ class Equivalence(RuleBasedStateMachine):
             lease = data.draw(st.sampled_from(self.leases))
             self._both(lambda backend: backend.annotate(QUEUE, lease.id, lease.token or 0, note))
 
+    @rule(
+        schedule=st.sampled_from(SCHEDULES),
+        in_ms=st.sampled_from([None, -10, 0, 400, 2000]),
+        seen=st.booleans(),
+        declared=st.booleans(),
+    )
+    def write_schedule(self, schedule: str, in_ms: int | None, seen: bool, declared: bool) -> None:
+        found = self._both(lambda backend: backend.find_schedules(QUEUE, ids=[schedule]))
+        known: ScheduleRecord | None = found.records[0] if found.records and seen else None
+        self.revisions += 1
+        at_ms = None if in_ms is None else self.clock.now_ms() + in_ms
+        change = ScheduleChange(
+            schedule,
+            known.revision if known else "",
+            known.tick_ms if known else None,
+            f"r{self.revisions}",
+            b"{}",
+            b"[]",
+            at_ms,
+            at_ms,
+            anchor_ms=7,
+            paused=in_ms is None,
+            declared=declared,
+            most=2,
+        )
+        for _ in range(2):
+            self._both(lambda backend: backend.write_schedule(QUEUE, change))
+
+    @rule(schedule=st.sampled_from(SCHEDULES))
+    def remove_schedule(self, schedule: str) -> None:
+        self._both(lambda backend: backend.remove_schedule(QUEUE, schedule))
+
+    @rule(limit=st.integers(1, 3))
+    def due_schedules(self, limit: int) -> None:
+        self.due += self._both(lambda backend: backend.due_schedules(QUEUE, limit)).records
+
+    @rule(
+        jobs=st.lists(new_jobs, max_size=2),
+        next_in=st.sampled_from([None, 0, 500, 3000]),
+        limit=st.sampled_from([0, 0, 2]),
+        alone=st.booleans(),
+        by_hand=st.booleans(),
+    )
+    def fire_schedules(
+        self, jobs: list[NewRecord], next_in: int | None, limit: int, alone: bool, by_hand: bool
+    ) -> None:
+        if not self.due:
+            return
+        next_ms = None if next_in is None else self.clock.now_ms() + next_in
+        firings = [
+            Firing(
+                record.id, record.revision, record.tick_ms, tuple(jobs[:1] if by_hand else jobs),
+                next_ms, next_ms, limit, alone and not by_hand, by_hand and bool(jobs),
+            )
+            for record in self.due
+        ]  # fmt: skip
+        if not by_hand:
+            self.due = self.due[1:]
+        self._both(lambda backend: backend.fire_schedules(QUEUE, firings))
+
     @invariant()
     def all_that_is_visible_is_the_same(self) -> None:
         self._both(_picture)
@@ -214,10 +348,14 @@ async def _picture(backend: Backend) -> Any:
     return (
         [await backend.get(QUEUE, job_id) for job_id in IDS],
         [await backend.logs(QUEUE, job_id) for job_id in IDS],
-        [await backend.find(queue, state, limit=100) for queue in (QUEUE, DEAD) for state in JobState],
-        [await backend.status(queue) for queue in (QUEUE, DEAD)],
+        [await backend.inputs(queue, job_id) for queue in (QUEUE, OTHER) for job_id in IDS],
+        [await backend.flow(QUEUE, name) for name in ("flow-0", "flow-1", "flow-2")],
+        [await backend.find(queue, state, limit=100) for queue in (QUEUE, DEAD, OTHER) for state in JobState],
+        [await backend.status(queue) for queue in (QUEUE, DEAD, OTHER)],
         await backend.queues(),
         await backend.workers(QUEUE),
+        await backend.find_schedules(QUEUE),
+        await backend.find_schedules(QUEUE, declared=True),
         [(event.type, event.job_id, event.at_ms, event.detail) for event in await _events(backend)],
     )
 

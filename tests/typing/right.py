@@ -6,7 +6,7 @@ from typing import assert_type
 
 from pydantic import BaseModel
 
-from jobqueue import Batch, Job, JobType, NewJob, Queue, processor
+from jobqueue import Batch, Job, JobType, NewJob, Queue, Schedule, StoredSchedule, processor, scheduled
 
 
 class Ticket(BaseModel):
@@ -20,6 +20,18 @@ TICKET = JobType("typing.ticket", Ticket, result=int)
 async def double(job: Job[Ticket]) -> int:
     assert_type(job.data, Ticket)
     return job.data.number * 2
+
+
+@scheduled("@daily", data=Ticket(number=1), priority=1)
+@processor("typing.daily")
+async def daily(job: Job[Ticket]) -> None:
+    assert_type(job.data, Ticket)
+
+
+async def schedules(queue: Queue) -> None:
+    assert_type(await queue.schedules.put(Schedule("s", every=5, job=NewJob(TICKET, Ticket(number=1)))), StoredSchedule)
+    assert_type(await queue.schedules.list(), list[StoredSchedule])
+    await daily.enqueue(Ticket(number=2))
 
 
 @processor("typing.other")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
-from jobqueue import AccessDenied, BackendUnavailable, ConfigurationError, Queue, connect
+from jobqueue import AccessDenied, BackendUnavailable, ConfigurationError, NewJob, Queue, Schedule, connect
 from jobqueue.backends import MemoryBackend, RedisBackend
 from jobqueue.settings import read_settings
 
@@ -77,6 +77,16 @@ async def test_an_unreachable_server(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert isinstance(await connect(url, deadline=60), MemoryBackend)
     assert time.monotonic() - began < 30, "there is nobody to wait for"
     assert "backend.fallback" in [record.message for record in caplog.records]
+
+
+async def test_the_fallback_says_what_schedules_put_in(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="jobqueue")
+    async with connect() as backend:
+        queue = Queue("reports", backend=backend)
+        await queue.schedules.put(Schedule("s", every=60, job=NewJob("report", {"password": "x"})))
+        job = await queue.schedules.run_now("s")
+    (told,) = [vars(record) for record in caplog.records if record.message == "job.enqueued"]
+    assert (told["job_id"], told["data"]) == (job.id, '{"password":"***"}')
 
 
 async def test_without_fallback_something_must_be_configured() -> None:

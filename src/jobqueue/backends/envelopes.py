@@ -4,6 +4,7 @@
 |---|---|
 | data, and options with it (inside the seal if the codec hides, else beside it and bound) | queue, id, type, options |
 | result, error, progress, checkpoint, each log line | what it is, queue, id |
+| a schedule's job | queue, schedule, plan |
 
 Ids, types, queues, priorities, times, counts and reasons stay as they are: backends work with them.
 """
@@ -16,10 +17,12 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from jobqueue.backends.protocol import Checkpoint, LogLines, NewRecord, Note, Progress, Settlement
+from jobqueue.backends.scheduling import ScheduleChange, ScheduleRecord
 from jobqueue.codecs.codec import Codec, bound_to
 from jobqueue.errors import BadSignature
 from jobqueue.model.events import Event, EventType
 from jobqueue.model.letter import BAD_SIGNATURE
+from jobqueue.model.links import FlowRecord, Input
 from jobqueue.model.outcome import Completed, Failed, Outcome, RetryAt
 from jobqueue.model.record import BACKEND_ERRORS, JobError, JobRecord, JobState
 from jobqueue.model.refused import Refused, RefusedText
@@ -33,6 +36,16 @@ class Envelopes:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
+
+    # Schedules.
+
+    def schedule(self, queue: str, change: ScheduleChange) -> ScheduleChange:
+        """A schedule to be written."""
+        return replace(change, job=self._codec.seal(change.job, _schedule(queue, change.id, change.plan)))
+
+    def open_schedule(self, queue: str, record: ScheduleRecord) -> ScheduleRecord:
+        """A schedule that was read."""
+        return replace(record, job=self._opened(record.job, _schedule(queue, record.id, record.plan)))
 
     # In.
 
@@ -119,6 +132,28 @@ class Envelopes:
             return replace(event, detail=RefusedText(opened.why if event.detail else "is no longer stored"))
         return replace(event, detail=opened.decode("utf-8", "replace")) if event.detail else event
 
+    def open_input(self, found: Input) -> Input:
+        """What a job that was waited for returned, or why it failed. The seal is that job's own."""
+        if found.state == "completed":
+            return replace(found, result=self._opened_result(found.queue, found.id, found.result))
+        if found.error is not None:
+            return replace(found, error=self._opened_error(found.queue, found.id, found.error))
+        return found
+
+    def open_flow(self, flow: FlowRecord) -> FlowRecord:
+        """The results that a flow remembers."""
+        ended = {
+            key: ended
+            if ended.result is None
+            else replace(ended, result=self._opened_result(*_named(key), ended.result))
+            for key, ended in flow.ended.items()
+        }
+        return FlowRecord(flow.members, ended)
+
+    def _opened_result(self, queue: str, job_id: str, stored: bytes | None) -> bytes | None:
+        result = self._opened(stored or b"null", _part(b"result", queue, job_id))
+        return None if result == b"null" else result
+
     def _open_data(self, record: JobRecord) -> None:
         options = b"" if self._codec.hides else record.options
         try:
@@ -160,6 +195,15 @@ class Envelopes:
 
 def _job(queue: str, job_id: str, job_type: str, options: bytes = b"") -> bytes:
     return bound_to(b"job", queue.encode(), _bytes(job_id), _bytes(job_type), options)
+
+
+def _named(key: str) -> tuple[str, str]:
+    queue, _, job_id = key.partition("/")
+    return queue, job_id
+
+
+def _schedule(queue: str, schedule: str, plan: bytes) -> bytes:
+    return bound_to(b"schedule", queue.encode(), _bytes(schedule), plan)
 
 
 def _part(name: bytes, queue: str, job_id: str) -> bytes:

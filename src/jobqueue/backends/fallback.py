@@ -9,6 +9,7 @@ from pydantic_core import from_json, to_json
 
 from jobqueue.backends.memory import MemoryBackend
 from jobqueue.backends.protocol import Enqueued, NewRecord
+from jobqueue.backends.scheduling import Firing
 from jobqueue.clock import Clock
 from jobqueue.logs import BACKEND_DROPPED, BACKEND_FALLBACK, JOB_ENQUEUED, emit, listening
 from jobqueue.model.payloads import masked
@@ -39,25 +40,35 @@ class LoggingMemoryBackend(MemoryBackend):
     async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
         """As memory does, with one INFO line for each job made."""
         answers = await super().enqueue(queue, jobs)
-        if listening(logging.INFO):
-            for job, answer in zip(jobs, answers, strict=True):
-                if answer.created:
-                    emit(
-                        logging.INFO,
-                        JOB_ENQUEUED,
-                        job_id=job.id,
-                        type=job.type,
-                        queue=queue,
-                        priority=job.priority,
-                        delay=job.delay_ms / 1000,
-                        data=to_json(masked(from_json(job.data))).decode(),
-                    )
+        _tell(queue, [job for job, answer in zip(jobs, answers, strict=True) if answer.created])
+        return answers
+
+    async def fire_schedules(self, queue: str, firings: Sequence[Firing]) -> list[int | None]:
+        """As memory does, with one INFO line for each job of a schedule."""
+        answers = await super().fire_schedules(queue, firings)
+        _tell(queue, [job for firing, made in zip(firings, answers, strict=True) for job in firing.jobs[: made or 0]])
         return answers
 
 
 def logging_memory(reason: str, *, clock: Clock) -> LoggingMemoryBackend:
     """The fallback, and why it is needed."""
     return LoggingMemoryBackend(reason, clock=clock)
+
+
+def _tell(queue: str, jobs: Sequence[NewRecord]) -> None:
+    if not listening(logging.INFO):
+        return
+    for job in jobs:
+        emit(
+            logging.INFO,
+            JOB_ENQUEUED,
+            job_id=job.id,
+            type=job.type,
+            queue=queue,
+            priority=job.priority,
+            delay=job.delay_ms / 1000,
+            data=to_json(masked(from_json(job.data))).decode(),
+        )
 
 
 def _dropped(queue: str, record: JobRecord) -> None:

@@ -17,6 +17,8 @@ MAX_BATCH = 1000
 class Retry:
     """failed, cancelled, completed → waiting (end of its priority), with fresh attempts and stalls.
 
+    A job that waits for others, or failed because one of them did, is blocked until those are done; where they still
+    are failed, it fails again.
     ``data`` replaces the payload where given. ``finished_ms``: only if the job finished at just that time.
     """
 

@@ -19,66 +19,30 @@ from typing import Protocol
 
 from jobqueue.backends.operations import (
     LOG_LINES_KEPT as LOG_LINES_KEPT,
-)
-from jobqueue.backends.operations import (
     MAX_BATCH as MAX_BATCH,
-)
-from jobqueue.backends.operations import (
     Amendment as Amendment,
-)
-from jobqueue.backends.operations import (
     Cancel as Cancel,
-)
-from jobqueue.backends.operations import (
     Checkpoint as Checkpoint,
-)
-from jobqueue.backends.operations import (
     Clean as Clean,
-)
-from jobqueue.backends.operations import (
     Command as Command,
-)
-from jobqueue.backends.operations import (
     LogLines as LogLines,
-)
-from jobqueue.backends.operations import (
     Note as Note,
-)
-from jobqueue.backends.operations import (
     Obliterate as Obliterate,
-)
-from jobqueue.backends.operations import (
     Pause as Pause,
-)
-from jobqueue.backends.operations import (
     Progress as Progress,
-)
-from jobqueue.backends.operations import (
     Promote as Promote,
-)
-from jobqueue.backends.operations import (
     Purge as Purge,
-)
-from jobqueue.backends.operations import (
     Remove as Remove,
-)
-from jobqueue.backends.operations import (
     Reprioritize as Reprioritize,
-)
-from jobqueue.backends.operations import (
     Reschedule as Reschedule,
-)
-from jobqueue.backends.operations import (
     Resume as Resume,
-)
-from jobqueue.backends.operations import (
     Retry as Retry,
-)
-from jobqueue.backends.operations import (
     RetryFailed as RetryFailed,
 )
+from jobqueue.backends.scheduling import Scheduling
 from jobqueue.model.events import Event
 from jobqueue.model.letter import letter_for
+from jobqueue.model.links import FlowRecord, Input, Need, Spawning
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
 
@@ -89,7 +53,8 @@ from jobqueue.model.record import JobRecord, JobState
 class NewRecord:
     """A job to be written. Already validated: a backend checks nothing but whether the id is taken.
 
-    At most one of ``delay_ms`` (from the backend's now) and ``run_at_ms`` (absolute) is set.
+    At most one of ``delay_ms`` (from the backend's now) and ``run_at_ms`` (absolute) is set. ``needs`` are the jobs
+    that must be done first; its delay then counts from when the last of them is.
     """
 
     id: str
@@ -101,6 +66,7 @@ class NewRecord:
     run_at_ms: int | None = None
     expires_in_ms: int | None = None
     lifo: bool = False
+    needs: tuple[Need, ...] = ()
 
 
 @dataclass(slots=True)
@@ -109,6 +75,34 @@ class Enqueued:
 
     record: JobRecord
     created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FlowMember:
+    """One job of a flow: where it goes, the job, and what the flow is to remember of it."""
+
+    queue: str
+    record: NewRecord
+    remembered: bytes = b""
+
+    @property
+    def key(self) -> str:
+        """Its name over all queues."""
+        return f"{self.queue}/{self.record.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class NewFlow:
+    """Jobs that are to be there all or none. Their ``needs`` name each other, or jobs that exist; there is no circle.
+
+    ``recorded``: the flow itself can be looked at afterwards. ``spawning``: a running job of the home queue waits for
+    some of them.
+    """
+
+    id: str
+    members: Sequence[FlowMember]
+    recorded: bool = True
+    spawning: Spawning | None = None
 
 
 LetterWriter = Callable[[str, JobRecord], NewRecord]
@@ -186,10 +180,14 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Something another process wants of this worker: to cancel the job it runs."""
+    """Something another process wants of this worker: to cancel the job it runs, or SCHEDULES_CHANGED."""
 
     job_id: str
     reason: str
+
+
+SCHEDULES_CHANGED = Order("", "schedules")
+"""A schedule will be due earlier than all that the worker knows of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +222,8 @@ class Upkeep:
 
 @dataclass(frozen=True, slots=True)
 class UpkeepReport:
-    """What a round did. ``more`` says that it hit its limit and should be repeated at once."""
+    """What a round did. ``more`` says that it hit its limit and should be repeated at once. ``schedules_in_ms`` is in
+    how many ms the first schedule is due, None if none is in sight."""
 
     recovered: tuple[str, ...] = ()
     poisoned: tuple[str, ...] = ()
@@ -233,6 +232,7 @@ class UpkeepReport:
     removed: int = 0
     more: bool = False
     outbox: bool = False
+    schedules_in_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ class EventPage:
     cursor: str
 
 
-class Backend(Protocol):
+class Backend(Scheduling, Protocol):
     """See the module's docstring; every queue name has been checked by the caller."""
 
     async def open(self) -> None:
@@ -281,7 +281,33 @@ class Backend(Protocol):
         with ``created`` False; so too for an id that stands twice in ``jobs``. Answers are in input order.
         Raises BackendFull with nothing written. A repeat after a lost reply adds nothing, even if the job has run and
         is gone by then.
+
+        A job with ``needs`` is blocked until each of them has completed; one that has finished already counts at once.
+        Raises JobNotFound with nothing written if one of the same queue is not there and does not come earlier in
+        ``jobs``. One of another queue that is not there counts as removed.
         """
+        ...
+
+    async def submit(self, home: str, flow: NewFlow) -> bool:
+        """Make the jobs of a flow, in whatever queues: all or none. On return they are to be, and nothing takes that
+        back; if the caller dies then, workers of ``home`` see to it. None begins before all are there.
+
+        Returns False, and does nothing, if a flow of that id has been submitted (or, without ``recorded``, if the
+        spawning job needs its first job already). A member whose id is taken stands for the job that has it. Raises
+        LeaseLost if the spawning job is no longer its worker's. O(log n) for each job and edge.
+        """
+        ...
+
+    async def flow(self, home: str, flow_id: str) -> FlowRecord | None:
+        """What a recorded flow remembers; None if it is gone: 100 that have ended are kept, for a week. O(members)."""
+        ...
+
+    async def inputs(self, queue: str, job_id: str) -> list[Input]:
+        """What a job has waited for and waits for, sorted by name; without what it was told to ignore. O(inputs)."""
+        ...
+
+    async def states(self, queue: str, job_ids: Sequence[str]) -> list[JobState | None]:
+        """In which state each job is, in input order; at most MAX_BATCH."""
         ...
 
     async def exchange(self, queue: str, request: Exchange) -> Page:
@@ -304,9 +330,11 @@ class Backend(Protocol):
         ...
 
     async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
-        """Hand the queue's outbox (a bounded part of it) to the queues it is meant for; returns how many effects.
+        """Hand the queue's outbox (a bounded part of it) to the queues it is meant for, and what follows there on to
+        the next; returns how many effects of this queue's.
 
-        At least once, and idempotent by job id. Letters are what ``letter`` makes of failed jobs as they are stored.
+        At least once, and idempotent: letters by their job id, edges because only an open one can be resolved. Letters
+        are what ``letter`` makes of failed jobs as they are stored.
         """
         ...
 

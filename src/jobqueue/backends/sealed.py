@@ -15,6 +15,7 @@ from jobqueue.backends.protocol import (
     Exchange,
     Extension,
     LetterWriter,
+    NewFlow,
     NewRecord,
     Note,
     Order,
@@ -26,8 +27,10 @@ from jobqueue.backends.protocol import (
     UpkeepReport,
     plain_letter,
 )
+from jobqueue.backends.scheduling import DueSchedules, Firing, ScheduleChange, ScheduleList
 from jobqueue.codecs.codec import Codec
 from jobqueue.errors import BadSignature
+from jobqueue.model.links import FlowRecord, Input
 from jobqueue.model.record import JobRecord, JobState
 from jobqueue.model.refused import Refused
 
@@ -70,6 +73,17 @@ class SealedBackend:
 
         return await self._inner.deliver(queue, sealed)
 
+    async def submit(self, home: str, flow: NewFlow) -> bool:
+        members = [replace(one, record=self._envelopes.job(one.queue, one.record)) for one in flow.members]
+        return await self._inner.submit(home, replace(flow, members=members))
+
+    async def flow(self, home: str, flow_id: str) -> FlowRecord | None:
+        found = await self._inner.flow(home, flow_id)
+        return None if found is None else self._envelopes.open_flow(found)
+
+    async def inputs(self, queue: str, job_id: str) -> list[Input]:
+        return [self._envelopes.open_input(found) for found in await self._inner.inputs(queue, job_id)]
+
     async def annotate(self, queue: str, job_id: str, token: int, note: Note) -> bool:
         return await self._inner.annotate(queue, job_id, token, self._envelopes.note(queue, job_id, note))
 
@@ -102,7 +116,35 @@ class SealedBackend:
         page = await self._inner.events(queue, after, seconds)
         return EventPage(tuple([self._envelopes.open_event(queue, event) for event in page.events]), page.cursor)
 
+    async def write_schedule(self, queue: str, change: ScheduleChange) -> bool:
+        return await self._inner.write_schedule(queue, self._envelopes.schedule(queue, change))
+
+    async def find_schedules(
+        self,
+        queue: str,
+        *,
+        ids: Sequence[str] | None = None,
+        declared: bool = False,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> ScheduleList:
+        found = await self._inner.find_schedules(queue, ids=ids, declared=declared, limit=limit, offset=offset)
+        return replace(found, records=tuple([self._envelopes.open_schedule(queue, each) for each in found.records]))
+
+    async def due_schedules(self, queue: str, limit: int) -> DueSchedules:
+        due = await self._inner.due_schedules(queue, limit)
+        return replace(due, records=tuple([self._envelopes.open_schedule(queue, each) for each in due.records]))
+
+    async def fire_schedules(self, queue: str, firings: Sequence[Firing]) -> list[int | None]:
+        sealed = [
+            replace(firing, jobs=tuple([self._envelopes.job(queue, job) for job in firing.jobs])) for firing in firings
+        ]
+        return await self._inner.fire_schedules(queue, sealed)
+
     # What does not.
+
+    async def remove_schedule(self, queue: str, schedule: str) -> bool:
+        return await self._inner.remove_schedule(queue, schedule)
 
     async def open(self) -> None:
         await self._inner.open()
@@ -131,6 +173,9 @@ class SealedBackend:
 
     async def control(self, queue: str, command: Command) -> list[str]:
         return await self._inner.control(queue, command)
+
+    async def states(self, queue: str, job_ids: Sequence[str]) -> list[JobState | None]:
+        return await self._inner.states(queue, job_ids)
 
     async def status(self, queue: str) -> Status:
         return await self._inner.status(queue)

@@ -23,7 +23,7 @@ stateDiagram-v2
 |---|---|---|
 {chr(10).join(f"| {row.source or '(new)'} | {row.trigger} | {row.target} |" for row in TRANSITIONS)}
 
-`blocked` is the state of jobs that depend on others; nothing enters it until dependencies are built.
+`blocked` is the state of jobs that wait for others: dependencies, or jobs they have added while they ran.
 """
 
 

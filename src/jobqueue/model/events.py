@@ -17,6 +17,8 @@ class EventType(StrEnum):
     FAILED = "failed"
     RELEASED = "released"
     RECOVERED = "recovered"
+    BLOCKED = "blocked"
+    UNBLOCKED = "unblocked"
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"
     RETRIED = "retried"
@@ -29,6 +31,7 @@ class EventType(StrEnum):
     RESUMED = "resumed"
     PURGED = "purged"
     CLEANED = "cleaned"
+    FLOWED = "flowed"
 
 
 FINISHING = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
@@ -41,7 +44,8 @@ class Event:
     ``id`` is opaque and rises; hand it to ``queue.events(after=...)`` to go on from there. ``job_id`` is empty
     for events of the whole queue. ``detail`` is short text or JSON: the result of a completed job (if it is not
     over :data:`RESULT_IN_EVENT` bytes; else empty), the error's type for a failed one, the delay in ms for a
-    retry, the progress value, the reason of a cancel, the number of jobs purged or cleaned.
+    retry, the progress value, the reason of a cancel, the number of jobs purged or cleaned. ``flowed`` says that
+    the last job of a flow has ended, and carries the flow's id.
     """
 
     id: str

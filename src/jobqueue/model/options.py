@@ -65,17 +65,26 @@ class Keep:
 DEFAULT_KEEP = Keep()
 
 
+Path = tuple[str | int, ...]
+Ref = tuple[Path, str, Path]
+
+
 @dataclass(frozen=True, slots=True)
 class JobOptions:
     """Options that travel with a job, each None where nobody asked for anything.
 
-    ``timeout`` is in seconds.
+    ``timeout`` is in seconds. ``waits``: it depends on others, so its worker asks what became of them. ``flow`` is
+    'queue/id' of the flow it belongs to. ``refs`` are places in its data that its worker fills with results: path, the
+    job ('queue/id') whose result it is, path in that.
     """
 
     retry: Retry | None = None
     timeout: float | None = None
     keep: Keep | None = None
     tags: tuple[str, ...] = ()
+    waits: bool = False
+    flow: str = ""
+    refs: tuple[Ref, ...] = ()
 
     def over(self, weaker: JobOptions) -> JobOptions:
         """These options, with what they leave open taken from ``weaker``."""
@@ -88,6 +97,9 @@ class JobOptions:
             timeout=self.timeout if self.timeout is not None else weaker.timeout,
             keep=self.keep if self.keep is not None else weaker.keep,
             tags=self.tags or weaker.tags,
+            waits=self.waits,
+            flow=self.flow,
+            refs=self.refs,
         )
 
     def encode(self) -> bytes:
@@ -107,6 +119,12 @@ class JobOptions:
             stored["keep"] = _changed(self.keep, Keep())
         if self.tags:
             stored["tags"] = self.tags
+        if self.waits:
+            stored["waits"] = True
+        if self.flow:
+            stored["flow"] = self.flow
+        if self.refs:
+            stored["refs"] = self.refs
         return to_json(stored) if stored else b""
 
     @staticmethod

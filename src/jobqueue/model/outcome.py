@@ -75,4 +75,11 @@ class Cancelled:
     keep: Retention = KEEP_ALL
 
 
-Outcome = Completed | RetryAt | Failed | Released | Cancelled
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The job waits for jobs that it has added: blocked until they are done, without spending an attempt; it then goes
+    to the front of its priority. At once if they are done already.
+    """
+
+
+Outcome = Completed | RetryAt | Failed | Released | Cancelled | Parked

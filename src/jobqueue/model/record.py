@@ -33,6 +33,8 @@ class Trigger(StrEnum):
 
     ENQUEUED = "enqueued"
     DEPENDENCIES_DONE = "last dependency done"
+    DEPENDENCY_FAILED = "dependency failed, and it is to fail too"
+    PARKED = "waits for jobs it has added"
     DUE = "due"
     PROMOTED = "promoted"
     RESCHEDULED = "rescheduled"
@@ -64,6 +66,7 @@ def _rows() -> tuple[Transition, ...]:
         Transition(None, t.ENQUEUED, s.BLOCKED),
         Transition(s.BLOCKED, t.DEPENDENCIES_DONE, s.WAITING),
         Transition(s.BLOCKED, t.DEPENDENCIES_DONE, s.DELAYED),
+        Transition(s.BLOCKED, t.DEPENDENCY_FAILED, s.FAILED),
         Transition(s.DELAYED, t.DUE, s.WAITING),
         Transition(s.DELAYED, t.PROMOTED, s.WAITING),
         Transition(s.DELAYED, t.RESCHEDULED, s.DELAYED),
@@ -75,6 +78,9 @@ def _rows() -> tuple[Transition, ...]:
         Transition(s.ACTIVE, t.GAVE_UP, s.FAILED),
         Transition(s.ACTIVE, t.RELEASED, s.WAITING),
         Transition(s.ACTIVE, t.RELEASED, s.DELAYED),
+        Transition(s.ACTIVE, t.PARKED, s.BLOCKED),
+        Transition(s.ACTIVE, t.PARKED, s.WAITING),
+        Transition(s.ACTIVE, t.DEPENDENCY_FAILED, s.FAILED),
         Transition(s.ACTIVE, t.LEASE_EXPIRED, s.WAITING),
         Transition(s.ACTIVE, t.STALLED_OUT, s.FAILED),
         Transition(s.BLOCKED, t.CANCELLED, s.CANCELLED),
@@ -87,6 +93,9 @@ def _rows() -> tuple[Transition, ...]:
         Transition(s.FAILED, t.RETRIED, s.WAITING),
         Transition(s.CANCELLED, t.RETRIED, s.WAITING),
         Transition(s.COMPLETED, t.RETRIED, s.WAITING),
+        Transition(s.FAILED, t.RETRIED, s.BLOCKED),
+        Transition(s.CANCELLED, t.RETRIED, s.BLOCKED),
+        Transition(s.COMPLETED, t.RETRIED, s.BLOCKED),
     )
 
 
@@ -112,7 +121,7 @@ class JobError:
     traceback: str = ""
 
 
-BACKEND_ERRORS = frozenset({"Expired", "WorkerLost", "Unreadable"})
+BACKEND_ERRORS = frozenset({"Expired", "WorkerLost", "Unreadable", "DependencyFailed"})
 """The types of errors that a backend writes by itself, without any process that holds a codec's keys."""
 
 

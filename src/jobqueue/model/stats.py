@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, RetryAt
 from jobqueue.model.times import moment
 
 MOST_MINUTES = 1440
@@ -104,7 +104,7 @@ def _letter(outcome: Outcome) -> str:
             return "f"
         case Cancelled():
             return "x"
-        case Released():
+        case Released() | Parked():
             return ""
 
 

@@ -26,7 +26,7 @@ from jobqueue.model.outcome import Completed, Outcome, Released
 from jobqueue.processors import BatchProcessor
 from jobqueue.running import Attempt
 from jobqueue.verdict import Policy, cut_short, refused, verdict
-from jobqueue.worker.executor import Executor, tell
+from jobqueue.worker.executor import UNREAD_INPUTS, Executor, tell
 
 
 class BatchMismatch(Exception):
@@ -56,7 +56,7 @@ class BatchExecutor:
         processor = self._executor.registry.get(job_type)
         if not isinstance(processor, BatchProcessor):
             return [Released(f"no batch processor for {job_type}") for _ in attempts]
-        members = [self._member(processor, attempt) for attempt in attempts]
+        members = [await self._member(processor, attempt) for attempt in attempts]
         able = [member for member in members if member.outcome is None]
         began = SYSTEM_CLOCK.monotonic()
         if able:
@@ -69,7 +69,7 @@ class BatchExecutor:
             outcomes.append(outcome)
         return outcomes
 
-    def _member(self, processor: BatchProcessor[Any, Any], attempt: Attempt) -> _Member:
+    async def _member(self, processor: BatchProcessor[Any, Any], attempt: Attempt) -> _Member:
         policy = self._executor.policy(attempt.record, processor)
         attempt.max_attempts = policy.retry.attempts
         kind = processor.job_type
@@ -77,6 +77,9 @@ class BatchExecutor:
             attempt.record, self._backend, payload=kind.data, result_payload=kind.result, attempt=attempt
         )
         member = _Member(attempt, policy, job)
+        if attempt.record.options and not await self._executor.bring_inputs(attempt):
+            member.outcome = UNREAD_INPUTS
+            return member
         try:
             _ = job.data
         except InvalidData as error:

@@ -22,13 +22,15 @@ from anyio import CancelScope
 
 from jobqueue.backends.protocol import Backend
 from jobqueue.clock import SYSTEM_CLOCK
-from jobqueue.errors import InvalidData
+from jobqueue.errors import BackendError, InvalidData
+from jobqueue.inputs import bring_inputs
 from jobqueue.job import Job
 from jobqueue.logs import (
     JOB_CANCELLED,
     JOB_COMPLETED,
     JOB_FAILED,
     JOB_NEWER,
+    JOB_PARKED,
     JOB_RELEASED,
     JOB_RETRYING,
     JOB_STARTED,
@@ -39,7 +41,7 @@ from jobqueue.logs import (
 from jobqueue.model.letter import BAD_SIGNATURE
 from jobqueue.model.naming import is_name, is_of_newer_release
 from jobqueue.model.options import JobOptions
-from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, RetryAt
 from jobqueue.model.record import JobRecord
 from jobqueue.model.refused import Refused
 from jobqueue.processors import Processor, Registered
@@ -54,6 +56,7 @@ Middleware = Callable[[Job[Any, Any], CallNext], Awaitable[Any]]
 """Wraps every processor: ``async def middleware(job, call_next): ...; return await call_next(job)``."""
 
 UNKNOWN_TYPE_DELAY_MS = 5_000
+UNREAD_INPUTS = Released("what it depends on could not be read", delay_ms=1_000)
 
 
 class Executor:
@@ -102,6 +105,8 @@ class Executor:
         processor, call, policy = known
         if record.options:
             policy = self.policy(record, processor)
+            if not await self.bring_inputs(attempt):
+                return UNREAD_INPUTS
         attempt.max_attempts = policy.retry.attempts
         job_type = processor.job_type
         # Not Job[Any, Any](...): the subscript costs more than the job.
@@ -167,6 +172,14 @@ class Executor:
                 case _:
                     return outcome
         return outcome
+
+    async def bring_inputs(self, attempt: Attempt) -> bool:
+        """Read what became of the jobs it depends on, if it does on any; False if that could not be read."""
+        try:
+            await bring_inputs(self._backend, attempt)
+        except BackendError:
+            return False
+        return True
 
     def policy(self, record: JobRecord, processor: Registered[Any]) -> Policy:
         """What holds for one job of the processor's."""
@@ -258,5 +271,7 @@ def tell(record: JobRecord, outcome: Outcome, began: float) -> None:
             emit(logging.ERROR, JOB_FAILED, **_fields(record), error=error.type)
         case Released(reason):
             emit(logging.INFO, JOB_RELEASED, **_fields(record), reason=reason)
+        case Parked():
+            emit(logging.INFO, JOB_PARKED, **_fields(record))
         case Cancelled(reason):
             emit(logging.INFO, JOB_CANCELLED, **_fields(record), reason=reason)

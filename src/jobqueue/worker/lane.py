@@ -3,8 +3,9 @@
 1. Long-lived slots run jobs (slots.py) from what is ready (ready.py), or gathered to a batch (gathering.py).
 2. Two pumps (exchange.py) hand finished jobs in and fetch new ones, in the same call.
 3. A waker waits for the queue's marker while nothing is in sight; a timer for what falls due.
-4. A listener takes orders from other processes: cancel this job.
-5. The leases of everything held here are renewed from leases.py, the background rounds run from upkeep.py.
+4. A listener takes orders from other processes: cancel this job, look at the schedules.
+5. The leases of everything held here are renewed from leases.py, the background rounds run from upkeep.py, the
+   queue's schedules are fired from schedules.py.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from time import perf_counter
 
 from anyio.abc import TaskGroup
 
-from jobqueue.backends.protocol import Backend, Extension, Page, Settlement
+from jobqueue.backends.protocol import SCHEDULES_CHANGED, Backend, Extension, Page, Settlement
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendError
 from jobqueue.logs import JOB_SUSPECT, LEASE_LOST, emit
@@ -37,6 +38,7 @@ from jobqueue.worker.outage import Outage
 from jobqueue.worker.prefetch import LONGEST_WAIT, Prefetch
 from jobqueue.worker.quarantine import Quarantine
 from jobqueue.worker.ready import Ready
+from jobqueue.worker.reminder import Reminder
 from jobqueue.worker.slots import Slots
 
 _BLOCK_SECONDS = 10.0
@@ -80,6 +82,8 @@ class Lane:
         self.tallies = Tallies()
         self.outbox = asyncio.Event()
         self.outage = Outage(queue.name)
+        self.reminder = Reminder(clock)
+        """Of when a schedule is due."""
         self.prefetch = Prefetch(slots, enabled=prefetch)
         self.onlookers = Onlookers()
         # No slot got free for so long, so every job that runs here takes at least that.
@@ -326,7 +330,10 @@ class Lane:
                 continue
             patience.rewarded()
             for order in orders:
-                self.cancel(order.job_id, order.reason)
+                if order == SCHEDULES_CHANGED:
+                    self.reminder.set(0)
+                else:
+                    self.cancel(order.job_id, order.reason)
 
     def _look_again(self, page: Page) -> None:
         if page.look_again_ms is None or self.stopping:

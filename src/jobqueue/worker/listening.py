@@ -23,7 +23,7 @@ from jobqueue.catalogue import KNOWN_TYPES
 from jobqueue.job import Job
 from jobqueue.listener import Happening, JobEvent, Listener
 from jobqueue.logs import LISTENER_DROPPED, LISTENER_FAILED, emit
-from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, RetryAt
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.model.record import JobRecord
 
@@ -114,5 +114,7 @@ def _event(job: Job, outcome: Outcome) -> JobEvent:
             return JobEvent(Happening.FAILED, job, error=error)
         case Released(reason, delay_ms):
             return JobEvent(Happening.RELEASED, job, reason=reason, retry_in=delay_ms / 1000)
+        case Parked():
+            return JobEvent(Happening.RELEASED, job, reason="waits for jobs it has added")
         case Cancelled(reason):
             return JobEvent(Happening.CANCELLED, job, reason=reason)

@@ -103,6 +103,7 @@ class UpkeepRounds:
                 lane.look_now()
             if report.outbox:
                 lane.outbox.set()
+            lane.reminder.set(report.schedules_in_ms)
         await self._flush_logs()
 
     async def _flush_logs(self) -> None:

@@ -24,6 +24,7 @@ import anyio
 
 from jobqueue.backends.protocol import Backend, Presence
 from jobqueue.clock import SYSTEM_CLOCK, Clock
+from jobqueue.declarations import DeclaredSchedule
 from jobqueue.errors import BackendError, InvalidOption, JobQueueError
 from jobqueue.logs import JOB_STUBBORN, WORKER_STARTED, WORKER_STOPPED, WORKER_STOPPING, capture, emit
 from jobqueue.model.record import JobState
@@ -35,6 +36,7 @@ from jobqueue.worker.executor import Executor, Middleware
 from jobqueue.worker.lane import Lane
 from jobqueue.worker.leases import Apart, LeaseKeeper, OwnThread
 from jobqueue.worker.listening import Listening
+from jobqueue.worker.schedules import FiringRounds
 from jobqueue.worker.upkeep import UpkeepRounds
 
 MOST_SLOTS = 10_000
@@ -103,6 +105,8 @@ class Worker:
         self._clock = clock
         self._lanes: list[Lane] = []
         self._rounds: list[UpkeepRounds] = []
+        self._firing: list[FiringRounds] = []
+        self._declared: dict[str, list[DeclaredSchedule]] = {}
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -124,12 +128,16 @@ class Worker:
         return self._task is not None and not self._task.done()
 
     async def start(self) -> None:
-        """Start; returns when jobs are being claimed. Raises what opening a backend or the lifespan raises."""
+        """Start; returns when jobs are being claimed and the code's schedules are put.
+
+        Raises what opening a backend or the lifespan raises, and ConfigurationError for a schedule without a queue.
+        """
         if self._task is not None:
             raise JobQueueError("this worker has been started already; make a new one")
         if self._process != os.getpid():
             # It was made before a fork: the same object starts in the parent, or in another child, too.
             self.id, self._process = _new_id(), os.getpid()
+        self._declared = {queue.name: self._registry.declarations.of(queue, self.queues) for queue in self.queues}
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._live(started), name=f"jobqueue worker {self.id}")
         done, _ = await asyncio.wait({started, self._task}, return_when=asyncio.FIRST_COMPLETED)
@@ -232,6 +240,7 @@ class Worker:
                 tasks.start_soon(LeaseKeeper(self._lanes, self._lease, self._beside()).run, name="jobqueue leases")
                 for lane, rounds in zip(self._lanes, self._rounds, strict=True):
                     self._start_duties(tasks, lane, rounds)
+                await self._begin_schedules()
                 emit(logging.INFO, WORKER_STARTED, worker=self.id, queues=names)
                 started.set_result(None)
                 await self._stop.wait()
@@ -239,6 +248,17 @@ class Worker:
                 await self._wind_down()
                 tasks.cancel_scope.cancel()
             emit(logging.INFO, WORKER_STOPPED, worker=self.id, queues=names)
+
+    async def _begin_schedules(self) -> None:
+        async def begin(lane: Lane, firing: FiringRounds) -> None:
+            try:
+                await firing.begin()
+            except BackendError as error:
+                # It is tried again, and nothing that works by jobs has to wait for it.
+                lane.outage.lost("schedules", error)
+                lane.reminder.set(0)
+
+        await asyncio.gather(*(begin(*both) for both in zip(self._lanes, self._firing, strict=True)))
 
     def _beside(self) -> Apart:
         """Where leases are kept; the simulation has a place for that in its own time."""
@@ -263,6 +283,7 @@ class Worker:
             started_ms=SYSTEM_CLOCK.now_ms(),
             name=self.name,
         )
+        self._firing.append(FiringRounds(lane, self._declared[queue.name], self._registry))
         self._lanes.append(lane)
         self._rounds.append(UpkeepRounds(lane, presence, lease=self._lease, max_stalls=self._max_stalls))
         return lane
@@ -277,6 +298,8 @@ class Worker:
         tasks.start_soon(rounds.run, name=f"jobqueue {lane.queue.name} upkeep")
         if lane.listening is not None:
             tasks.start_soon(lane.listening.run, name=f"jobqueue {lane.queue.name} listeners")
+        firing = self._firing[self._lanes.index(lane)]
+        tasks.start_soon(firing.run, name=f"jobqueue {lane.queue.name} schedules")
         tasks.start_soon(rounds.deliver, name=f"jobqueue {lane.queue.name} outbox")
 
     async def _wind_down(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from jobqueue import Batch, Job, JobType, Queue, Worker, processor
+from jobqueue import Batch, Job, JobType, NewJob, Queue, Schedule, Worker, processor, scheduled
 
 
 class Ticket(BaseModel):
@@ -40,4 +40,8 @@ async def use(queue: Queue) -> None:
     job = await queue.enqueue(TICKET, Ticket(number=1))
     text: str = await job.result()  # error
     Worker(queue, concurrency="many")  # error
+    Schedule("s", cron=5, job=NewJob("x"))  # error
+    Schedule("s", cron="@daily")  # error
+    Schedule("s", cron="@daily", catch_up="some", job=NewJob("x"))  # error
+    scheduled("@daily", prio=1)  # error
     print(text)

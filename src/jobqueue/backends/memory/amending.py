@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobqueue.backends.memory.journal import one_line
+from jobqueue.backends.memory.links import settle_heirs
 from jobqueue.backends.memory.shelf import Shelf, check_move
 from jobqueue.backends.protocol import (
     Amendment,
@@ -50,6 +51,7 @@ def amend(shelf: Shelf, job_id: str, amendment: Amendment, now_ms: int) -> JobSt
             shelf.tell(EventType.REPRIORITIZED, job_id, now_ms, str(priority))
         case Reschedule():
             _reschedule(shelf, record, amendment, now_ms)
+    settle_heirs(shelf, now_ms)
     shelf.journal.publish()
     return record.state
 

@@ -7,16 +7,20 @@ the given clock alone, so that under a virtual clock it is deterministic. It bel
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from jobqueue.backends.memory.amending import amend
 from jobqueue.backends.memory.controlling import control
+from jobqueue.backends.memory.delivering import Deliveries
 from jobqueue.backends.memory.enqueueing import enqueue
 from jobqueue.backends.memory.exchanging import exchange
+from jobqueue.backends.memory.links import inputs_of
 from jobqueue.backends.memory.room import Room
 from jobqueue.backends.memory.rounds import keep_up
+from jobqueue.backends.memory.scheduling import due, find, fire, remove, write
 from jobqueue.backends.memory.shelf import Shelf, copied
 from jobqueue.backends.protocol import (
     Amendment,
@@ -29,6 +33,7 @@ from jobqueue.backends.protocol import (
     Extension,
     LetterWriter,
     LogLines,
+    NewFlow,
     NewRecord,
     Note,
     Obliterate,
@@ -41,12 +46,13 @@ from jobqueue.backends.protocol import (
     UpkeepReport,
     plain_letter,
 )
+from jobqueue.backends.scheduling import DueSchedules, Firing, ScheduleChange, ScheduleList
+from jobqueue.backends.wiring import reaches_out
 from jobqueue.clock import SYSTEM_CLOCK, Clock
-from jobqueue.errors import BackendClosed
+from jobqueue.errors import BackendClosed, BackendError
 from jobqueue.model.events import EventType
+from jobqueue.model.links import FlowRecord, Input
 from jobqueue.model.record import JobRecord, JobState
-
-_DELIVERED_AT_ONCE = 100
 
 
 class MemoryBackend:
@@ -71,6 +77,7 @@ class MemoryBackend:
         self._shelves: dict[str, Shelf] = {}
         self._known: set[str] = set()
         self._room = Room(self._shelves, max_jobs=max_jobs, when_full=when_full, on_drop=on_drop)
+        self._deliveries = Deliveries(self._shelf, self._known.add, self._room)
         self._closed = False
 
     async def open(self) -> None:
@@ -89,7 +96,10 @@ class MemoryBackend:
         if not jobs:
             return []
         self._known.add(queue)
-        return enqueue(shelf, jobs, self._room, self._clock.now_ms())
+        answers = enqueue(shelf, jobs, self._room, self._clock.now_ms())
+        shelf.has_effects = shelf.has_effects or reaches_out(queue, jobs, answers)
+        self._deliver_soon(shelf)
+        return answers
 
     async def exchange(self, queue: str, request: Exchange) -> Page:
         shelf = await self._step(queue)
@@ -123,15 +133,28 @@ class MemoryBackend:
 
     async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
         shelf = await self._step(queue)
-        delivered = 0
-        while shelf.outbox and delivered < _DELIVERED_AT_ONCE:
-            target, record = shelf.outbox[0]
-            # Taken out only once it has arrived: a target that is full must not swallow it.
-            self._known.add(target)
-            enqueue(self._shelf(target), [letter(target, copied(record))], self._room, self._clock.now_ms())
-            shelf.outbox.popleft()
-            delivered += 1
-        return delivered
+        return self._deliveries.deliver(shelf, self._clock.now_ms(), letter)
+
+    async def submit(self, home: str, flow: NewFlow) -> bool:
+        shelf = await self._step(home)
+        self._known.add(home)
+        submitted = self._deliveries.submit(shelf, flow, self._clock.now_ms())
+        if submitted:
+            shelf.has_effects = True
+            self._deliver_soon(shelf)
+        return submitted
+
+    async def flow(self, home: str, flow_id: str) -> FlowRecord | None:
+        links = (await self._step(home)).links
+        members = links.members.get(flow_id)
+        return None if members is None else FlowRecord(dict(members), dict(links.noted.get(flow_id, {})))
+
+    async def inputs(self, queue: str, job_id: str) -> list[Input]:
+        return inputs_of(await self._step(queue), job_id)
+
+    async def states(self, queue: str, job_ids: Sequence[str]) -> list[JobState | None]:
+        jobs = (await self._step(queue)).jobs
+        return [jobs[job_id].state if job_id in jobs else None for job_id in job_ids]
 
     async def wait(self, queue: str, seconds: float) -> bool:
         shelf = await self._step(queue)
@@ -170,13 +193,20 @@ class MemoryBackend:
 
     async def amend(self, queue: str, job_id: str, amendment: Amendment) -> JobState:
         shelf = await self._step(queue)
-        return amend(shelf, job_id, amendment, self._clock.now_ms())
+        state = amend(shelf, job_id, amendment, self._clock.now_ms())
+        self._deliver_soon(shelf)
+        return state
 
     async def control(self, queue: str, command: Command) -> list[str]:
         shelf = await self._step(queue)
         changed = control(shelf, command, self._clock.now_ms())
         if isinstance(command, Obliterate):
+            while self._deliveries.deliver(shelf, self._clock.now_ms()):
+                pass
+            shelf.forget_all()
             self._known.discard(queue)
+        else:
+            self._deliver_soon(shelf)
         return changed
 
     async def get(self, queue: str, job_id: str) -> JobRecord | None:
@@ -215,6 +245,36 @@ class MemoryBackend:
         shelf = await self._step(queue)
         return await shelf.journal.read(after, seconds)
 
+    async def write_schedule(self, queue: str, change: ScheduleChange) -> bool:
+        shelf = await self._step(queue)
+        self._known.add(queue)
+        return write(shelf, change)
+
+    async def remove_schedule(self, queue: str, schedule: str) -> bool:
+        shelf = await self._step(queue)
+        return remove(shelf, schedule)
+
+    async def find_schedules(
+        self,
+        queue: str,
+        *,
+        ids: Sequence[str] | None = None,
+        declared: bool = False,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> ScheduleList:
+        shelf = await self._step(queue)
+        records = find(shelf, ids, declared=declared, limit=limit, offset=offset)
+        return ScheduleList(self._clock.now_ms(), tuple(records), len(shelf.schedules))
+
+    async def due_schedules(self, queue: str, limit: int) -> DueSchedules:
+        shelf = await self._step(queue)
+        return due(shelf, limit, self._clock.now_ms())
+
+    async def fire_schedules(self, queue: str, firings: Sequence[Firing]) -> list[int | None]:
+        shelf = await self._step(queue)
+        return fire(shelf, firings, self._room, self._clock.now_ms())
+
     async def queues(self) -> list[str]:
         self._check_open()
         return sorted(self._known)
@@ -222,6 +282,14 @@ class MemoryBackend:
     async def workers(self, queue: str) -> list[Presence]:
         shelf = await self._step(queue)
         return [replace(shelf.presences[worker]) for worker in sorted(shelf.presences)]
+
+    def _deliver_soon(self, shelf: Shelf) -> None:
+        """Hand over what a call has left in the outbox. It has taken effect whatever comes of this."""
+        if shelf.has_effects:
+            shelf.has_effects = False
+            with contextlib.suppress(BackendError):
+                while self._deliveries.deliver(shelf, self._clock.now_ms()):
+                    pass
 
     async def _step(self, queue: str) -> Shelf:
         """Let others have their turn, then begin: a loop of calls that never wait would starve everything else.

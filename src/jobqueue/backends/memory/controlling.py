@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from jobqueue.backends.memory.links import settle_heirs
 from jobqueue.backends.memory.shelf import Shelf
-from jobqueue.backends.protocol import Clean, Command, Obliterate, Pause, Purge, Resume, RetryFailed
+from jobqueue.backends.protocol import MAX_BATCH, Clean, Command, Obliterate, Pause, Purge, Resume, RetryFailed
 from jobqueue.errors import InvalidState
 from jobqueue.model.events import EventType
 from jobqueue.model.record import FINISHED, JobState
@@ -45,7 +46,8 @@ def control(shelf: Shelf, command: Command, now_ms: int) -> list[str]:
             if changed:
                 shelf.wake()
         case Obliterate(force):
-            return _obliterate(shelf, force=force)
+            return _dissolve(shelf, now_ms, force=force)
+    settle_heirs(shelf, now_ms)
     shelf.journal.publish()
     return changed
 
@@ -78,10 +80,16 @@ def _clean(shelf: Shelf, command: Clean, now_ms: int) -> list[str]:
     return cleaned
 
 
-def _obliterate(shelf: Shelf, *, force: bool) -> list[str]:
+def _dissolve(shelf: Shelf, now_ms: int, *, force: bool) -> list[str]:
+    """Remove every job, and leave in the outbox what other queues must hear of it; the caller forgets the rest."""
     active = len(shelf.leases)
     if active and not force:
         raise InvalidState(f"queue {shelf.queue!r} has {active} active jobs: wait for them, or obliterate(force=True)")
-    gone = [job_id for state in _IN_ORDER for job_id in shelf.ids(state)]
-    shelf.forget_all()
+    gone: list[str] = []
+    while shelf.jobs:
+        ids = next(ids for state in _IN_ORDER if (ids := shelf.ids(state, 0, MAX_BATCH)))
+        for job_id in ids:
+            shelf.remove(shelf.jobs[job_id])
+        settle_heirs(shelf, now_ms)
+        gone += ids
     return gone

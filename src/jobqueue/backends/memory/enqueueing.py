@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from jobqueue.backends.memory.links import GATE, Wish, block, connect, settle_heirs
 from jobqueue.backends.memory.room import Room
 from jobqueue.backends.memory.shelf import Shelf, copied
 from jobqueue.backends.protocol import Enqueued, NewRecord
-from jobqueue.errors import InvalidState
+from jobqueue.backends.wiring import POLICY
+from jobqueue.errors import InvalidState, JobNotFound
 from jobqueue.model.events import EventType
 from jobqueue.model.record import JobRecord, JobState, Trigger, allows
 
 
-def enqueue(shelf: Shelf, jobs: Sequence[NewRecord], room: Room, now_ms: int) -> list[Enqueued]:
-    """See :meth:`jobqueue.backends.protocol.Backend.enqueue`."""
+def enqueue(shelf: Shelf, jobs: Sequence[NewRecord], room: Room, now_ms: int, *, gate: str = "") -> list[Enqueued]:
+    """See :meth:`jobqueue.backends.protocol.Backend.enqueue`. With the ``gate`` of a flow each job waits for that too,
+    and for whatever else it needs to be told of.
+    """
     fresh: dict[str, NewRecord] = {}
     for job in jobs:
         if job.id not in shelf.jobs and job.id not in fresh:
             fresh[job.id] = job
+    if not gate:
+        _check_needs(shelf, fresh)
     room.make(shelf, len(fresh), now_ms)
 
     due_before = shelf.delayed.first_ms()
+    linked: list[NewRecord] = []
     for job in fresh.values():
-        _write(shelf, job, now_ms)
+        if job.needs or gate:
+            _write_blocked(shelf, job, now_ms, gate)
+            linked.append(job)
+        else:
+            _write(shelf, job, now_ms)
         shelf.tell(EventType.ENQUEUED, job.id, now_ms, job.type)
     answers: list[Enqueued] = []
     waiting = False
@@ -35,7 +46,14 @@ def enqueue(shelf: Shelf, jobs: Sequence[NewRecord], room: Room, now_ms: int) ->
             waiting = waiting or record.state is JobState.WAITING
         else:
             shelf.tell(EventType.DUPLICATE, job.id, now_ms)
-        answers.append(Enqueued(copied(record), created))
+        answers.append(Enqueued(record, created))
+    if not gate:
+        for job in linked:
+            for need in job.needs:
+                connect(shelf, job.id, need.key, POLICY[need.on_failure], now_ms)
+        settle_heirs(shelf, now_ms)
+    for answer in answers:
+        answer.record = copied(answer.record)
     due_after = shelf.delayed.first_ms()
     if due_after is not None and (due_before is None or due_after < due_before):
         # Whoever sleeps until the earlier due time must look at the clock again.
@@ -46,13 +64,40 @@ def enqueue(shelf: Shelf, jobs: Sequence[NewRecord], room: Room, now_ms: int) ->
     return answers
 
 
-def _write(shelf: Shelf, job: NewRecord, now_ms: int) -> None:
+def _check_needs(shelf: Shelf, fresh: Mapping[str, NewRecord]) -> None:
+    earlier: set[str] = set()
+    for job in fresh.values():
+        for need in job.needs:
+            if need.queue == shelf.queue and need.id not in shelf.jobs and need.id not in earlier:
+                raise JobNotFound(
+                    f"no job {need.id!r} in queue {shelf.queue!r} to depend on: it may have been removed or trimmed by "
+                    "retention; nothing was written"
+                )
+        earlier.add(job.id)
+
+
+def _write_blocked(shelf: Shelf, job: NewRecord, now_ms: int, gate: str) -> None:
+    if not allows(None, Trigger.ENQUEUED, JobState.BLOCKED):
+        raise InvalidState(f"a new job cannot be {JobState.BLOCKED}")
+    record = _record(shelf, job, now_ms)
+    needs = [(need.key, POLICY[need.on_failure]) for need in job.needs]
+    if gate:
+        needs.append((gate, GATE))
+    block(shelf, record, Wish(job.delay_ms, job.run_at_ms, job.lifo), needs)
+
+
+def _record(shelf: Shelf, job: NewRecord, now_ms: int) -> JobRecord:
     record = JobRecord(
         job.id, shelf.queue, job.type, job.data, priority=job.priority, options=job.options, created_ms=now_ms
     )
     if job.expires_in_ms is not None:
         record.expires_ms = now_ms + job.expires_in_ms
     shelf.jobs[job.id] = record
+    return record
+
+
+def _write(shelf: Shelf, job: NewRecord, now_ms: int) -> None:
+    record = _record(shelf, job, now_ms)
     due = job.run_at_ms if job.run_at_ms is not None else now_ms + job.delay_ms
     target = JobState.DELAYED if due > now_ms else JobState.WAITING
     if not allows(None, Trigger.ENQUEUED, target):

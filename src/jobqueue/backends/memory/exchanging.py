@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jobqueue.backends.memory.links import settle_heirs
 from jobqueue.backends.memory.settling import settle
 from jobqueue.backends.memory.shelf import Call, Shelf, check_move, copied
 from jobqueue.backends.protocol import MAX_BATCH, Exchange, Page
@@ -19,6 +20,7 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
     letter = False
     if request.settlements:
         refused, letter = settle(shelf, request.settlements, now_ms)
+        settle_heirs(shelf, now_ms)
     if request.tallies:
         shelf.count_attempts(request.tallies, now_ms)
     move_due(shelf, now_ms)
@@ -27,6 +29,7 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
     leases: list[JobRecord] = []
     if request.claim > 0 and not shelf.paused and not held:
         letter = _claim(shelf, request, now_ms, leases) or letter
+        settle_heirs(shelf, now_ms)
     more = len(shelf.waiting) > 0
     if more and not held:
         shelf.wake()
@@ -37,7 +40,8 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
     look_again_ms = shelf.delayed.first_ms()
     if held:
         look_again_ms = shelf.hold_ms if look_again_ms is None else min(look_again_ms, shelf.hold_ms)
-    return Page(leases, refused, now_ms, look_again_ms, more, shelf.paused, letter)
+    outbox, shelf.has_effects = letter or shelf.has_effects, False
+    return Page(leases, refused, now_ms, look_again_ms, more, shelf.paused, outbox)
 
 
 def move_due(shelf: Shelf, now_ms: int) -> None:

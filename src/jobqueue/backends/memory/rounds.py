@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from jobqueue.backends.memory.links import settle_heirs
+from jobqueue.backends.memory.scheduling import first_in_ms
 from jobqueue.backends.memory.shelf import Shelf, check_move
 from jobqueue.backends.protocol import Upkeep, UpkeepReport
 from jobqueue.model.events import EventType
@@ -24,6 +26,9 @@ def keep_up(shelf: Shelf, request: Upkeep, now_ms: int) -> UpkeepReport:
     aged = shelf.retention.take_until(now_ms, request.limit)
     for job_id in aged:
         shelf.remove(shelf.jobs[job_id])
+    settle_heirs(shelf, now_ms)
+    if request.presence is not None:
+        shelf.links.forget_old_flows(now_ms)
     _note_presence(shelf, request, now_ms)
     shelf.journal.publish()
     return UpkeepReport(
@@ -34,6 +39,7 @@ def keep_up(shelf: Shelf, request: Upkeep, now_ms: int) -> UpkeepReport:
         removed=len(aged),
         more=request.limit in (len(lapsed), len(expired), len(aged)),
         outbox=bool(shelf.outbox),
+        schedules_in_ms=first_in_ms(shelf, now_ms),
     )
 
 

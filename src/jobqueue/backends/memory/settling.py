@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobqueue.backends.memory.journal import one_line
+from jobqueue.backends.memory.links import Wish
 from jobqueue.backends.memory.shelf import Shelf, check_move
 from jobqueue.backends.protocol import Settlement
 from jobqueue.model.events import RESULT_IN_EVENT, EventType
-from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, RetryAt
 from jobqueue.model.record import JobRecord, JobState, Trigger
 
 
@@ -26,7 +27,7 @@ def settle(shelf: Shelf, settlements: Sequence[Settlement], now_ms: int) -> tupl
         wish = record.cancel_requested
         shelf.end_lease(record)
         outcome = settlement.outcome
-        if wish is not None and isinstance(outcome, (RetryAt, Released)):
+        if wish is not None and isinstance(outcome, (RetryAt, Released, Parked)):
             outcome = Cancelled(wish)
         if _carry_out(shelf, record, outcome, now_ms, released):
             letter = True
@@ -73,4 +74,23 @@ def _carry_out(shelf: Shelf, record: JobRecord, outcome: Outcome, now_ms: int, r
             shelf.tell(EventType.RELEASED, record.id, now_ms, one_line(reason))
         case Cancelled(reason, keep):
             shelf.cancel(record, reason, now_ms, keep)
+        case Parked():
+            _park(shelf, record, now_ms, released)
     return False
+
+
+def _park(shelf: Shelf, record: JobRecord, now_ms: int, released: list[JobRecord]) -> None:
+    doomed = shelf.links.doomed.get(record.id)
+    if doomed is not None:
+        shelf.fail_dependant(record, doomed, now_ms)
+        return
+    record.started_ms = None
+    if shelf.links.needs.get(record.id):
+        check_move(record, Trigger.PARKED, JobState.BLOCKED)
+        shelf.links.wishes[record.id] = Wish(front=True)
+        shelf.block(record)
+        shelf.tell(EventType.BLOCKED, record.id, now_ms)
+    else:
+        check_move(record, Trigger.PARKED, JobState.WAITING)
+        released.append(record)
+        shelf.tell(EventType.UNBLOCKED, record.id, now_ms)

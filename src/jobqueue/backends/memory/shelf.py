@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from jobqueue.backends.memory.effects import Effect, Letter, Outcome
 from jobqueue.backends.memory.journal import Journal, one_line
 from jobqueue.backends.memory.line import Line
+from jobqueue.backends.memory.links import End, Links, Wish, connect, outcome_of, relink
 from jobqueue.backends.memory.signals import Bell, Marker
 from jobqueue.backends.memory.timetable import Timetable
 from jobqueue.backends.protocol import LOG_LINES_KEPT, Order, Presence
+from jobqueue.backends.scheduling import ScheduleRecord
 from jobqueue.errors import InvalidState
 from jobqueue.model.events import EventType
 from jobqueue.model.outcome import KEEP_ALL, Retention
@@ -24,13 +26,6 @@ from jobqueue.model.record import FINISHED, JobError, JobRecord, JobState, Trigg
 from jobqueue.model.stats import MOST_MINUTES
 
 EXPIRED = JobError("Expired", "expired in the queue before it was started")
-
-
-class Letter(NamedTuple):
-    """An effect not yet delivered: ``target`` gets a letter about ``record``, which is as it was when it failed."""
-
-    target: str
-    record: JobRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +63,17 @@ class Shelf:
         self.token = 0
         self.paused = False
         self.hold_ms = 0
-        self.outbox: deque[Letter] = deque()
+        self.outbox: deque[Effect] = deque()
+        self.links = Links()
+        self.ended: deque[End] = deque()
+        self.has_effects = False
         self.calls: dict[str, Call] = {}
         self.presences: dict[str, Presence] = {}
         self.orders: dict[str, list[Order]] = {}
         self.minutes: dict[int, dict[str, int]] = {}
+        self.schedules: dict[str, ScheduleRecord] = {}
+        self.schedules_due = Timetable()
+        self.fired_by_hand: dict[str, str] = {}
         self.marker.clear()
         self.journal.forget()
 
@@ -111,6 +112,7 @@ class Shelf:
     def finish(self, record: JobRecord, state: JobState, now_ms: int, keep: Retention) -> None:
         """To ``state``, and out again at once what retention does not keep."""
         record.state, record.finished_ms, record.run_at_ms = state, now_ms, None
+        self._end(record.id, outcome_of(record))
         if keep.count == 0:
             self.forget((record.id,))
             return
@@ -138,6 +140,51 @@ class Shelf:
         check_move(record, Trigger.EXPIRED, JobState.FAILED)
         return self.fail(record, EXPIRED, now_ms, keep=keep, letter_to=letter_to)
 
+    def fail_dependant(self, record: JobRecord, error: JobError, now_ms: int) -> None:
+        """To failed, because of a job that it depends on. The letter that was left, if any, is about that one."""
+        check_move(record, Trigger.DEPENDENCY_FAILED, JobState.FAILED)
+        if record.state is JobState.BLOCKED:
+            self.pull_out(record)
+        self.fail(record, error, now_ms, keep=KEEP_ALL, letter_to=None)
+
+    def block(self, record: JobRecord) -> None:
+        """To blocked."""
+        record.state, record.run_at_ms = JobState.BLOCKED, None
+        self.blocked[record.id] = None
+        self._watch_expiry(record)
+
+    def unblock(self, record: JobRecord, wish: Wish, now_ms: int) -> None:
+        """From blocked to where it wishes to be. Its own delay counts from here."""
+        due = wish.run_at_ms if wish.run_at_ms is not None else now_ms + wish.delay_ms
+        target = JobState.DELAYED if due > now_ms else JobState.WAITING
+        check_move(record, Trigger.DEPENDENCIES_DONE, target)
+        self.pull_out(record)
+        if target is JobState.DELAYED:
+            before = self.delayed.first_ms()
+            self.delay(record, due)
+            if before is None or due < before:
+                self.marker.put()
+        elif wish.front:
+            self.prepend((record,))
+        else:
+            self.append(record)
+        self.wake()
+        self.tell(EventType.UNBLOCKED, record.id, now_ms)
+
+    def _end(self, job_id: str, outcome: Outcome) -> None:
+        heirs = self.links.heirs.get(job_id)
+        if heirs:
+            self.ended.append(End(job_id, outcome, dict(heirs)))
+
+    def add_effect(self, effect: Effect) -> None:
+        """Something for another queue."""
+        self.outbox.append(effect)
+        self.has_effects = True
+
+    def tell_flowed(self, flow: str, now_ms: int) -> None:
+        """A flow's last job has ended."""
+        self.tell(EventType.FLOWED, flow, now_ms)
+
     def cancel(self, record: JobRecord, reason: str, now_ms: int, keep: Retention = KEEP_ALL) -> None:
         """To cancelled."""
         check_move(record, Trigger.CANCELLED, JobState.CANCELLED)
@@ -146,15 +193,24 @@ class Shelf:
         self.tell(EventType.CANCELLED, record.id, now_ms, one_line(reason))
 
     def revive(self, record: JobRecord, now_ms: int) -> None:
-        """From finished back to waiting, with nothing of its last life but its logs and checkpoint."""
-        check_move(record, Trigger.RETRIED, JobState.WAITING)
+        """From finished back to waiting, with nothing of its last life but its logs and checkpoint; to blocked where
+        it waits for others.
+        """
         self.pull_out(record)
         record.failures = record.stalls = 0
         record.error = record.result = record.progress = None
         record.started_ms = record.finished_ms = record.expires_ms = None
         record.reason = ""
-        self.append(record)
         self.tell(EventType.RETRIED, record.id, now_ms)
+        again = relink(self, record, now_ms)
+        if again is None:
+            check_move(record, Trigger.RETRIED, JobState.WAITING)
+            self.append(record)
+            return
+        check_move(record, Trigger.RETRIED, JobState.BLOCKED)
+        self.block(record)
+        for parent, policy in again:
+            connect(self, record.id, parent, policy, now_ms)
 
     # Out of a state.
 
@@ -184,12 +240,15 @@ class Shelf:
         """Drop jobs that have been pulled out, with their logs."""
         for job_id in job_ids:
             del self.jobs[job_id]
+            self.links.forget(job_id)
             self.retention.discard(job_id)
             if self.logs:
                 self.logs.pop(job_id, None)
 
     def remove(self, record: JobRecord) -> None:
         """Pull a job out and drop it."""
+        if not record.state.finished:
+            self._end(record.id, Outcome("removed"))
         self.pull_out(record)
         self.forget((record.id,))
 

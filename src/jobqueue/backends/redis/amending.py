@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jobqueue.backends.protocol import (
     Amendment,
     Cancel,
@@ -17,16 +19,25 @@ from jobqueue.errors import InvalidState, JobNotFound
 from jobqueue.model.record import JobState
 
 
-async def amend(calls: Calls, prefix: str, now: str, job_id: str, amendment: Amendment) -> JobState:
-    """Carry out one amendment; a repeat after a lost reply succeeds where the first try did."""
+async def amend(calls: Calls, prefix: str, now: str, job_id: str, amendment: Amendment) -> tuple[JobState, bool]:
+    """Carry out one amendment; a repeat after a lost reply succeeds where the first try did. Also returns
+    whether it left something in the outbox.
+    """
     name, words = _script(amendment)
-    reply = await calls.repeat(lambda repeated: calls.run(name, prefix, now, job_id, int(repeated), *words))
+    again = False
+
+    async def once(repeated: bool) -> Any:
+        nonlocal again
+        again = repeated
+        return await calls.run(name, prefix, now, job_id, int(repeated), *words)
+
+    reply = await calls.repeat(once)
     answer = text(reply[0])
     if answer == "missing":
         raise JobNotFound(f"no job {job_id!r} in this queue; it may have been removed or trimmed by retention")
     if answer == "refused":
         raise InvalidState(f"job {job_id!r} is {text(reply[1])}: it cannot be {_DONE[name]} in that state")
-    return JobState(answer)
+    return JobState(answer), again or (len(reply) > 1 and bool(reply[1]))
 
 
 _DONE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Any, Self
@@ -17,6 +18,7 @@ from jobqueue.backends.protocol import (
     Exchange,
     Extension,
     LetterWriter,
+    NewFlow,
     NewRecord,
     Note,
     Order,
@@ -27,25 +29,31 @@ from jobqueue.backends.protocol import (
     UpkeepReport,
     plain_letter,
 )
-from jobqueue.backends.redis import checks, codec, keys
+from jobqueue.backends.redis import checks, codec, keys, linking
 from jobqueue.backends.redis.amending import amend
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.causes import nobody_listens
 from jobqueue.backends.redis.clients import client_for
 from jobqueue.backends.redis.connection import Lines, Switchboard
 from jobqueue.backends.redis.controlling import control
+from jobqueue.backends.redis.courier import Courier
 from jobqueue.backends.redis.delivering import deliver
 from jobqueue.backends.redis.noting import note_words
+from jobqueue.backends.redis.scheduling import ScheduleCalls
+from jobqueue.backends.redis.submitting import stage_and_commit
+from jobqueue.backends.redis.writing import write_jobs
+from jobqueue.backends.wiring import reaches_out
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendError, BackendFull, BackendUnavailable, ConfigurationError, WrongServer
 from jobqueue.logs import BACKEND_RISK, BACKEND_UNCHECKED, emit
+from jobqueue.model.links import FlowRecord, Input
 from jobqueue.model.record import JobRecord, JobState
 
 _ANNOUNCE_EVERY = 60.0
 _EVENT_ENTRIES = 100
 
 
-class RedisBackend:
+class RedisBackend(ScheduleCalls):
     """Jobs in Redis 6.2 or newer, or Valkey.
 
     ``client`` is any ``redis.asyncio.Redis`` (fakeredis too): only its connection settings are used, on
@@ -138,19 +146,30 @@ class RedisBackend:
         if not jobs:
             return []
         await self._announce(queue)
-        words = [word for job in jobs for word in codec.job_words(job)]
-        distinct = int(len({job.id for job in jobs}) == len(jobs))
-        plain = int(not any(words[2::4]))
-        reply = await self._calls.write(
-            "enqueue", self._prefix(queue), (self._now(),), distinct, plain, len(jobs), *words
-        )
-        now_ms, letters, pictures = int(reply[0]), codec.text(reply[1]), iter(reply[2:])
-        return [
-            Enqueued(codec.record_of_picture(queue, next(pictures)), created=False)
-            if letter == "k"
-            else Enqueued(_enqueued(queue, job, now_ms, delayed=letter == "d"), created=True)
-            for job, letter in zip(jobs, letters, strict=True)
-        ]
+        links = linking.links_words(jobs)
+        answers = await write_jobs(self._calls, self._prefix(queue), queue, self._now(), jobs, links)
+        if links:
+            await self._deliver_soon(queue, reaches_out(queue, jobs, answers))
+        return answers
+
+    async def submit(self, home: str, flow: NewFlow) -> bool:
+        await self._announce(home)
+        if not await stage_and_commit(self._courier(), home, flow):
+            return False
+        await self._deliver_soon(home)
+        return True
+
+    async def flow(self, home: str, flow_id: str) -> FlowRecord | None:
+        return linking.flow_of(await self._calls.read("flow", self._prefix(home), flow_id))
+
+    async def inputs(self, queue: str, job_id: str) -> list[Input]:
+        return linking.inputs_of(await self._calls.read("inputs", self._prefix(queue), job_id))
+
+    async def states(self, queue: str, job_ids: Sequence[str]) -> list[JobState | None]:
+        if not job_ids:
+            return []
+        found = codec.texts(await self._calls.read("states", self._prefix(queue), *job_ids))
+        return [JobState(name) if name else None for name in found]
 
     async def exchange(self, queue: str, request: Exchange) -> Page:
         reply = await self._calls.run(
@@ -200,7 +219,7 @@ class RedisBackend:
         await self._announce(queue)
         count, age = codec.retention_words(request.keep)
         presence = request.presence
-        recovered, poisoned, expired, cancelled, removed, more, outbox = await self._calls.run(
+        recovered, poisoned, expired, cancelled, removed, more, outbox, schedules_in = await self._calls.run(
             "upkeep",
             self._prefix(queue),
             self._now(),
@@ -221,10 +240,11 @@ class RedisBackend:
             removed=int(removed),
             more=bool(more),
             outbox=bool(outbox),
+            schedules_in_ms=int(schedules_in) if schedules_in else None,
         )
 
     async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
-        return await deliver(self._calls, keys.outbox(self._namespace, queue), queue, self.enqueue, letter)
+        return await deliver(self._courier(), queue, letter)
 
     async def wait(self, queue: str, seconds: float) -> bool:
         key = keys.wake(self._namespace, queue)
@@ -255,10 +275,16 @@ class RedisBackend:
         )
 
     async def amend(self, queue: str, job_id: str, amendment: Amendment) -> JobState:
-        return await amend(self._calls, self._prefix(queue), self._now(), job_id, amendment)
+        state, outbox = await amend(self._calls, self._prefix(queue), self._now(), job_id, amendment)
+        await self._deliver_soon(queue, outbox)
+        return state
 
     async def control(self, queue: str, command: Command) -> list[str]:
-        return await control(self._calls, self._namespace, queue, self._now(), command, self._announced)
+        changed, outbox = await control(
+            self._calls, self._namespace, queue, self._now(), command, self._announced, self._deliver_edges
+        )
+        await self._deliver_soon(queue, outbox)
+        return changed
 
     async def get(self, queue: str, job_id: str) -> JobRecord | None:
         picture = await self._calls.read("get", self._prefix(queue), job_id)
@@ -334,6 +360,21 @@ class RedisBackend:
         )  # fmt: skip
         return codec.pairs_of(reply)[0][1] if reply else []
 
+    def _courier(self) -> Courier:
+        return Courier(self._calls, self._namespace, self._now, self._announce)
+
+    async def _deliver_edges(self, queue: str) -> int:
+        # Letters stay: only a worker knows how its queue's are written.
+        return await deliver(self._courier(), queue)
+
+    async def _deliver_soon(self, queue: str, outbox: bool = True) -> None:
+        """Hand over what a call has left in the outbox. It has taken effect anyhow: workers see to the rest."""
+        if not outbox:
+            return
+        with contextlib.suppress(BackendError):
+            while await self._deliver_edges(queue):
+                pass
+
     async def _announce(self, queue: str) -> None:
         """Enter the queue in the list of queues, now and then again (someone may have obliterated it meanwhile)."""
         now = self._clock.monotonic()
@@ -351,20 +392,3 @@ class RedisBackend:
 
     def _now(self) -> str:
         return str(self._clock.now_ms()) if self._clock.virtual else "0"
-
-
-def _enqueued(queue: str, job: NewRecord, now_ms: int, *, delayed: bool) -> JobRecord:
-    record = JobRecord(
-        id=job.id,
-        queue=queue,
-        type=job.type,
-        data=job.data,
-        state=JobState.DELAYED if delayed else JobState.WAITING,
-        priority=job.priority,
-        options=job.options,
-        created_ms=now_ms,
-        expires_ms=None if job.expires_in_ms is None else now_ms + job.expires_in_ms,
-    )
-    if delayed:
-        record.run_at_ms = job.run_at_ms if job.run_at_ms is not None else now_ms + job.delay_ms
-    return record

@@ -9,8 +9,7 @@ import re
 import ssl
 from collections.abc import Iterator
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError, ResponseError
 
 _ASKED_FOR_A_CERTIFICATE = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_EXPIRED")
 _NO_COMMON_LANGUAGE = (

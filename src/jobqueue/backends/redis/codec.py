@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from jobqueue.backends.protocol import NewRecord, Presence, Settlement
 from jobqueue.model.events import Event, EventType
 from jobqueue.model.options import HIGHEST_PRIORITY_NUMBER
-from jobqueue.model.outcome import Cancelled, Completed, Failed, Released, Retention, RetryAt
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Parked, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
 from jobqueue.model.times import LAST_MOMENT_MS
 
@@ -83,6 +83,8 @@ def _other_words(settlement: Settlement) -> tuple[Word, ...]:
         case Cancelled(reason, keep):
             count, age = retention_words(keep)
             kind = ("x", reason, count, age, "", "")
+        case Parked():
+            kind = ("w", "", "", "", "", "")
     return (settlement.job_id, settlement.token, *kind, len(settlement.logs), *settlement.logs)
 
 
@@ -161,7 +163,7 @@ def _add_life(job: JobRecord, life: Sequence[Any]) -> None:
         elif name == b"finished":
             job.finished_ms = _moment(value)
         elif name == b"error":
-            job.error = _error(value)
+            job.error = error_of(value)
         elif name == b"reason":
             job.reason = text(value)
         elif name == b"progress":
@@ -240,7 +242,8 @@ def _moment(value: Any) -> int | None:
     return number if number is not None and 0 <= number <= LAST_MOMENT_MS else None
 
 
-def _error(value: bytes) -> JobError | None:
+def error_of(value: bytes) -> JobError | None:
+    """An error as it was stored."""
     try:
         return _ERROR.validate_json(value)
     except ValidationError:

@@ -22,18 +22,14 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     ClusterDownError,
+    ConnectionError as RedisConnectionError,
     MovedError,
     NoPermissionError,
     ReadOnlyError,
     RedisError,
     ResponseError,
-    TryAgainError,
-)
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
+    TryAgainError,
 )
 
 from jobqueue.backends.redis.causes import shut_out, untrusted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from jobqueue.backends.protocol import (
     MAX_BATCH,
     Clean,
@@ -15,76 +17,92 @@ from jobqueue.backends.protocol import (
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import text, texts
-from jobqueue.errors import InvalidState
+from jobqueue.errors import BackendError, InvalidState
 from jobqueue.model.record import JobState
 from jobqueue.model.stats import MOST_MINUTES
 
 
 async def control(
-    calls: Calls, namespace: str, queue: str, now: str, command: Command, announced: dict[str, float]
-) -> list[str]:
-    """Carry out one command; returns the ids it changed or forgot."""
+    calls: Calls,
+    namespace: str,
+    queue: str,
+    now: str,
+    command: Command,
+    announced: dict[str, float],
+    deliver: Callable[[str], Awaitable[int]],
+) -> tuple[list[str], bool]:
+    """Carry out one command; returns the ids it changed or forgot, and whether it left something in the outbox."""
     prefix = keys.prefix(namespace, queue)
     match command:
         case Pause():
             await calls.read("pause", prefix, now, 1)
-            return []
+            return [], False
         case Resume():
             await calls.read("pause", prefix, now, 0)
-            return []
+            return [], False
         case Purge(delayed):
             states = (JobState.WAITING, JobState.DELAYED) if delayed else (JobState.WAITING,)
-            return [job_id for state in states for job_id in await _purge(calls, prefix, now, state)]
+            found = [await _purge(calls, prefix, now, state) for state in states]
+            return [job_id for ids, _ in found for job_id in ids], any(outbox for _, outbox in found)
         case Clean():
             return await _clean(calls, prefix, now, command)
         case RetryFailed(limit):
             return await _retry_failed(calls, prefix, now, limit)
         case Obliterate(force):
-            gone = await _obliterate(calls, prefix, now, queue, force=force)
+            gone = await _obliterate(calls, prefix, now, queue, deliver, force=force)
             await calls.command("SREM", keys.queues(namespace), queue)
             announced.pop(queue, None)
-            return gone
+            return gone, False
 
 
-async def _purge(calls: Calls, prefix: str, now: str, state: JobState) -> list[str]:
+async def _purge(calls: Calls, prefix: str, now: str, state: JobState) -> tuple[list[str], bool]:
     purged: list[str] = []
+    outbox = False
     while True:
-        batch = texts(await calls.run("purge", prefix, now, state, MAX_BATCH))
-        purged += batch
+        batch, left = await calls.run("purge", prefix, now, state, MAX_BATCH)
+        purged += texts(batch)
+        outbox = outbox or bool(left)
         if len(batch) < MAX_BATCH:
-            return purged
+            return purged, outbox
 
 
-async def _clean(calls: Calls, prefix: str, now: str, command: Clean) -> list[str]:
+async def _clean(calls: Calls, prefix: str, now: str, command: Clean) -> tuple[list[str], bool]:
     cleaned: list[str] = []
+    outbox = False
     offset = 0
     while len(cleaned) < command.limit:
         limit = min(MAX_BATCH, command.limit - len(cleaned))
-        ids, kept, ended = await calls.run(
+        ids, kept, ended, left = await calls.run(
             "clean", prefix, now, command.state, command.older_than_ms, limit, offset, MAX_BATCH
         )
         cleaned += texts(ids)
         offset += int(kept)
+        outbox = outbox or bool(left)
         if ended:
             break
-    return cleaned
+    return cleaned, outbox
 
 
-async def _retry_failed(calls: Calls, prefix: str, now: str, limit: int) -> list[str]:
+async def _retry_failed(calls: Calls, prefix: str, now: str, limit: int) -> tuple[list[str], bool]:
     retried: list[str] = []
+    outbox = False
     while len(retried) < limit:
         size = min(MAX_BATCH, limit - len(retried))
-        batch = texts(await calls.run("retry_failed", prefix, now, size))
-        retried += batch
+        batch, left = await calls.run("retry_failed", prefix, now, size)
+        retried += texts(batch)
+        outbox = outbox or bool(left)
         if len(batch) < size:
             break
-    return retried
+    return retried, outbox
 
 
-async def _obliterate(calls: Calls, prefix: str, now: str, queue: str, *, force: bool) -> list[str]:
+async def _obliterate(
+    calls: Calls, prefix: str, now: str, queue: str, deliver: Callable[[str], Awaitable[int]], *, force: bool
+) -> list[str]:
     gone: list[str] = []
+    whatever = False
     while True:
-        answer, found = await calls.run("obliterate", prefix, int(force), MAX_BATCH, now, MOST_MINUTES)
+        answer, found = await calls.run("obliterate", prefix, int(force), MAX_BATCH, now, MOST_MINUTES, int(whatever))
         match text(answer):
             case "refused":
                 raise InvalidState(
@@ -92,5 +110,13 @@ async def _obliterate(calls: Calls, prefix: str, now: str, queue: str, *, force:
                 )
             case "done":
                 return gone
+            case "deliver":
+                try:
+                    # What is left then are letters, which go with their queue.
+                    whatever = not await deliver(queue)
+                except BackendError:
+                    if not force:
+                        raise
+                    whatever = True
             case _:
                 gone += texts(found)

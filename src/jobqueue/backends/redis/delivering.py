@@ -1,33 +1,103 @@
 """The outbox: effects on other queues, written in the step that caused them and handed over here.
 
-An entry is taken out only after the other queue has it, so it may be handed over twice, which the job id makes
-harmless.
+An entry is taken out only after the other queue has it, so it may be handed over twice: letters are recognised by
+their job id, edges by being open no more, flows by their gate. What follows from an effect in the queue that gets it
+lies in that queue's outbox, and is handed on from here too; its own workers would find it in their next round.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping
+from typing import Any
 
-from jobqueue.backends.protocol import Enqueued, LetterWriter, NewRecord
-from jobqueue.backends.redis.calls import Calls
+from jobqueue.backends.protocol import LetterWriter, NewRecord
+from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.codec import letter_record, text
+from jobqueue.backends.redis.courier import Asked, Courier
+from jobqueue.backends.redis.linking import Edge
+from jobqueue.backends.redis.submitting import deliver_flow
 
 _BATCH = 100
+_ROUNDS = 10_000
+"""Batches that one delivery may lead to in other queues: an end to what has one anyhow."""
 
-EnqueueCall = Callable[[str, Sequence[NewRecord]], Awaitable[list[Enqueued]]]
+
+async def deliver(courier: Courier, queue: str, letter: LetterWriter | None = None) -> int:
+    """Up to a hundred effects of ``queue``, and all that follows elsewhere; returns how many of its own.
+
+    Without a writer letters stay where they are.
+    """
+    count = await _empty(courier, queue, letter)
+    for _ in range(_ROUNDS):
+        if not courier.touched:
+            break
+        other = next(iter(courier.touched))
+        if not await _empty(courier, other):
+            del courier.touched[other]
+    return count
 
 
-async def deliver(calls: Calls, outbox: str, queue: str, enqueue: EnqueueCall, letter: LetterWriter) -> int:
-    """Deliver up to a hundred effects; returns how many."""
-    entries = await calls.command("XRANGE", outbox, "-", "+", "COUNT", _BATCH)
-    letters: dict[str, list[NewRecord]] = defaultdict(list)
+async def _empty(courier: Courier, queue: str, letter: LetterWriter | None = None) -> int:
+    outbox = keys.outbox(courier.namespace, queue)
+    entries = await _entries(courier, outbox, letters=letter is not None)
+    records: dict[str, list[NewRecord]] = defaultdict(list)
+    edges: dict[str, list[Edge]] = defaultdict(list)
+    links: dict[str, list[Asked]] = defaultdict(list)
     for _, flat in entries:
-        target, record = letter_record(flat, queue)
-        if target and target != queue:
-            letters[target].append(letter(target, record))
-    for target, records in letters.items():
-        await enqueue(target, records)
+        fields = {text(flat[at]): flat[at + 1] for at in range(0, len(flat) - 1, 2)}
+        target = _word(fields, "to")
+        match _word(fields, "kind"):
+            case "edge":
+                edges[target].append(_edge(fields, _word(fields, "policy")))
+            case "reopen":
+                edges[target].append(_edge(fields, "O"))
+            case "link":
+                links[target].append((_word(fields, "parent"), _word(fields, "heir"), _word(fields, "policy")))
+            case "spread":
+                await courier.spread(queue, fields)
+            case "flow":
+                await deliver_flow(courier, queue, _word(fields, "flow"), _word(fields, "gate"))
+            case _:
+                target, record = letter_record(flat, queue)
+                if letter is not None and target and target != queue:
+                    records[target].append(letter(target, record))
+    for target, batch in records.items():
+        await courier.write(target, batch)
+    for target, asked in links.items():
+        for heir_queue, found in (await courier.link(target, asked)).items():
+            edges[heir_queue] += found
+    for target, found in edges.items():
+        await courier.resolve(target, found)
     if entries:
-        await calls.command("XDEL", outbox, *(text(entry_id) for entry_id, _ in entries))
+        await courier.calls.command("XDEL", outbox, *(text(entry_id) for entry_id, _ in entries))
     return len(entries)
+
+
+async def _entries(courier: Courier, outbox: str, *, letters: bool) -> list[Any]:
+    """The first entries; without ``letters`` the first that are something else."""
+    start = "-"
+    while True:
+        entries = await courier.calls.command("XRANGE", outbox, start, "+", "COUNT", _BATCH)
+        wanted = [entry for entry in entries if letters or b"kind" in entry[1][::2]]
+        if wanted or len(entries) < _BATCH:
+            return wanted
+        start = f"({text(entries[-1][0])}"
+
+
+def _word(fields: Mapping[str, Any], name: str) -> str:
+    return text(fields.get(name, b""))
+
+
+def _edge(fields: Mapping[str, Any], policy: str) -> Edge:
+    at = _word(fields, "at")
+    return (
+        _word(fields, "heir"),
+        _word(fields, "parent"),
+        policy,
+        _word(fields, "state"),
+        fields.get("detail", b""),
+        fields.get("result", b""),
+        _word(fields, "error"),
+        int(at) if at.isdigit() else 0,
+    )

@@ -13,20 +13,32 @@ one declared key and derive the rest from it.
 | ``waiting``          | zset   | priority * 2^32 + sequence |
 | ``delayed``          | zset   | due ms * 4096 + arrival |
 | ``active``           | zset   | lease deadline in ms: the lease set is the active set |
-| ``blocked``          | zset   | creation ms |
+| ``blocked``          | zset   | ms since when * 4096 + sequence |
 | ``completed`` ``failed`` ``cancelled`` | zset | finishing ms * 4096 + sequence |
 | ``leases``           | hash   | id to "token, claimed at, worker" |
 | ``cancelling``       | hash   | id to reason, for active jobs |
 | ``expiring``         | zset   | ms at which an unstarted job expires |
 | ``retention``        | zset   | ms at which a finished job is forgotten |
 | ``meta``             | hash   | tail, head, token (counters), done (the last score in ``completed``), paused, hold, \
-lives, logged (whether any job has ever had such a key) |
-| ``calls``            | hash   | caller to its last call, so that a repeat is recognised |
+lives, logged (whether any job has ever had such a key), linked (whether any ever waited for another) |
+| ``needs:<id>``       | hash   | what it still waits for: "queue/id" of a job, or its flow's gate, to policy \
+(f fail, r run, i ignore, g gate) |
+| ``inputs:<id>``      | hash   | what became of that: "queue/id" to "policy state", error or reason, result, by line |
+| ``heirs:<id>``       | hash   | whom to tell when it ends: "queue/id" of a job, to policy, or of a flow (F; S: with \
+the result); '' as long as the outbox has some still to tell |
+| ``staged:<flow>``    | hash   | a flow's jobs, by place, until they are delivered; what is not committed expires |
+| ``graph:<flow>``     | hash   | what a flow remembers of its members, by "queue/id" |
+| ``ended:<flow>``     | hash   | those of them that have ended: "state ms", and result on the next line |
+| ``flows`` ``flowed`` | zset   | flows under way, by ms of submission; the last 100 that ended, like finished jobs |
+| ``calls``            | hash   | caller to its last call, so that a repeat is recognised; gates that are open |
 | ``wake``             | zset   | the marker that one idle worker pops |
 | ``events``           | stream | what happened, one entry a script |
-| ``outbox``           | stream | effects for other queues, not yet delivered |
+| ``outbox``           | stream | effects for other queues, and flows, not yet delivered |
 | ``seen`` ``workers`` | zset, hash | live workers |
 | ``stats:<minute>``   | hash   | counters of the attempts that ended in it (model/stats.py); expires after a day |
+| ``schedules``        | zset   | ms at which a schedule is due (+inf: it will not be), held back while one fires it |
+| ``schedule:<id>``    | hash   | a schedule: its plan and job as JSON, its next tick, what it has counted |
+| ``declared``         | set    | ids of schedules that were declared in code |
 | ``orders:<worker>``  | list   | what others want of a worker; expires after a minute |
 
 Beside them stands ``<namespace>:queues``, a set of the names of all queues.

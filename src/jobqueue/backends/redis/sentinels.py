@@ -25,8 +25,7 @@ from typing import Any, cast
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import AuthenticationError, ConnectionError as RedisConnectionError, NoPermissionError, RedisError
 
 from jobqueue.backends.redis.causes import UnknownService, nobody_listens, untrusted
 from jobqueue.backends.redis.forking import watch

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, cast
 
-from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
-from redis.crc import key_slot
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS, key_slot
 
 __all__ = ["SLOTS", "Address", "SlotMap", "slot_of"]
 

@@ -13,8 +13,7 @@ from typing import Any, Protocol, cast
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError, ResponseError
 
 _NOTHING = object()
 _PUSH: type[Any] = getattr(hiredis, "PushNotification", type(None))

@@ -15,11 +15,14 @@ from jobqueue.testing.contract.amending import AmendingContract
 from jobqueue.testing.contract.carrying import CarryingContract
 from jobqueue.testing.contract.controlling import ControllingContract
 from jobqueue.testing.contract.dead_letters import DeadLetterContract
+from jobqueue.testing.contract.dependencies import DependencyContract
 from jobqueue.testing.contract.enqueueing import EnqueueingContract
 from jobqueue.testing.contract.events import EventContract
+from jobqueue.testing.contract.flows import FlowContract
 from jobqueue.testing.contract.leases import LeaseContract
 from jobqueue.testing.contract.repeats import RepeatContract
 from jobqueue.testing.contract.retention import RetentionContract
+from jobqueue.testing.contract.schedules import ScheduleContract
 from jobqueue.testing.contract.settling import SettlingContract
 from jobqueue.testing.contract.stats import StatsContract
 
@@ -35,7 +38,10 @@ class BackendContract(
     EventContract,
     DeadLetterContract,
     StatsContract,
+    DependencyContract,
+    FlowContract,
     CarryingContract,
+    ScheduleContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 

@@ -1,9 +1,9 @@
 -- blocked, delayed, waiting -> cancelled; active -> active, with an order to its worker.
 -- KEYS: queue prefix
 -- ARGV: now, id, repeated, reason, keep count, keep age
--- RETURNS: state afterwards; or 'missing'; or 'refused', state
+-- RETURNS: state afterwards, outbox; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state finish full
+-- INCLUDES: clock events order state finish links full
 local P, now, id, reason = KEYS[1], now_ms(ARGV[1]), ARGV[2], ARGV[4]
 local state = state_of(P, id)
 if not state then return { 'missing' } end
@@ -25,5 +25,7 @@ if state ~= 'waiting' and state ~= 'delayed' and state ~= 'blocked' then return 
 redis.call('ZREM', P .. state, id)
 redis.call('ZREM', P .. 'expiring', id)
 cancelled(P, id, now, nil, reason, tonumber(ARGV[5]), tonumber(ARGV[6]))
+local outbox = settle_heirs(P, now)
+if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
 publish(P, now)
-return { 'cancelled' }
+return { 'cancelled', outbox and 1 or 0 }

@@ -11,11 +11,12 @@
 --         f failed:    a error JSON, b keep count, c keep age, d error type, e dead letter queue (kind F: no attempt spent)
 --         l released:  a reason, b delay ms, c hold of the queue in ms
 --         x cancelled: a reason, b keep count, c keep age
+--         w parked:    it waits for jobs it has added
 --       then counters of attempts, each with what to add; at last the number of those
 -- RETURNS: now, first token, look again at ms ('' never), more waiting, paused, outbox, refused ids, claimed at,
 --          ids of claimed jobs, their records (nil: lost since), and for each that has a life: its place, its life
 -- COST: O(log n) for each job settled, promoted and claimed; 1000 promoted at the most
--- INCLUDES: clock events order state finish logs stats
+-- INCLUDES: clock events order state finish links logs stats
 local P, now = KEYS[1], now_ms(ARGV[1])
 local worker, caller, sequence = ARGV[2], ARGV[3], ARGV[4]
 local lease_ms, claim = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -58,12 +59,12 @@ local function told_result(result)
 end
 
 local refused, outbox = {}, false
-local meta = redis.call('HMGET', P .. 'meta', 'paused', 'hold', 'token', 'done', 'lives', 'logged')
+local meta = redis.call('HMGET', P .. 'meta', 'paused', 'hold', 'token', 'done', 'lives', 'logged', 'linked')
 local paused, hold, last_token, done = meta[1] == '1', tonumber(meta[2] or 0), tonumber(meta[3] or 0), meta[4]
 -- Most queues have none of these at most times, so one question stands for four.
 local unusual = redis.call('EXISTS', P .. 'cancelling', P .. 'retention', P .. 'expiring', P .. 'delayed') > 0
 local done_before = done
-traits.lives, traits.logged = meta[5] and true, meta[6] and true
+traits.lives, traits.logged, traits.linked = meta[5] and true, meta[6] and true, meta[7] and true
 if not unusual then traits.timed = false end
 
 if completions + others > 0 then
@@ -122,6 +123,11 @@ if completions + others > 0 then
         if keep_age > 0 then on_timetable(P, 'retention', now + keep_age, id) end
       end
     end
+    if traits.linked then
+      -- RARELY
+      for n, i in ipairs(completed) do end_of(P, told_ids[n], 'completed', '', ARGV[14 + 3 * i], '') end
+      -- END RARELY
+    end
     tell_each('completed', told_ids, told_results)
     forget(P, drop)
     if #scored > 0 then
@@ -143,13 +149,14 @@ if completions + others > 0 then
             for l = 1, lines do texts[l] = ARGV[place + 8 + l] end
             append_logs(P, id, texts)
           end
-          if wished[id] and (kind == 'r' or kind == 'l') then kind, a, b, c = 'x', wished[id], '-1', '0' end
+          if wished[id] and (kind == 'r' or kind == 'l' or kind == 'w') then kind, a, b, c = 'x', wished[id], '-1', '0' end
 
           if kind == 'c' then
             tell('completed', id, told_result(a))
             done = next_score(done, now)
             redis.call('SET', P .. 'end:' .. id, ending(started[id], now_text, a))
             if tonumber(c) > 0 then on_timetable(P, 'retention', now + tonumber(c), id) end
+            end_of(P, id, 'completed', '', a, '')
             keep(P, 'completed', id, done, tonumber(b))
           elseif kind == 'r' then
             count_up(P, id, 'failures')
@@ -180,6 +187,20 @@ if completions + others > 0 then
               redis.call('HSET', P .. 'meta', 'hold', score_text(hold))
             end
             tell('released', id, one_line(a))
+          elseif kind == 'w' then
+            local doomed = from_life(P, id, 'doomed')
+            watch_expiry(P, id)
+            if type(doomed) == 'string' then
+              redis.call('ZREM', P .. 'expiring', id)
+              fail(P, id, now, started[id], doomed, 'DependencyFailed', false, -1, 0, '')
+            elseif redis.call('EXISTS', P .. 'needs:' .. id) == 1 then
+              put(P, id, 'lifo', '1')
+              add_blocked(P, id, now)
+              tell('blocked', id)
+            else
+              front[#front + 1] = id
+              tell('unblocked', id)
+            end
           else
             cancelled(P, id, now, started[id], a, tonumber(b), tonumber(c))
           end
@@ -189,6 +210,13 @@ if completions + others > 0 then
       -- END RARELY
     end
   end
+end
+
+if #ended > 0 then
+  -- RARELY
+  if settle_heirs(P, now) then outbox = true end
+  if edges.unblocked then unusual = true end
+  -- END RARELY
 end
 
 local tallies = tonumber(ARGV[#ARGV])
@@ -255,6 +283,7 @@ if claim > 0 and not paused and not hold then
         elseif redis.call('EXISTS', P .. 'job:' .. id) == 1 then
           if fail_unreadable(P, id, now, dead_letter) then outbox = true end
         else
+          end_of(P, id, 'removed', '', '', '')
           forget(P, { id })
         end
       end
@@ -264,6 +293,12 @@ if claim > 0 and not paused and not hold then
   if #put_back > 0 then
     -- RARELY
     prepend_waiting(P, put_back)
+    -- END RARELY
+  end
+  if #ended > 0 then
+    -- RARELY
+    if settle_heirs(P, now) then outbox = true end
+    if edges.unblocked then wake(P) end
     -- END RARELY
   end
   if #claimed > 0 then

@@ -1,12 +1,19 @@
 -- Everything -> gone: one batch; the caller repeats it until nothing is left.
 -- KEYS: queue prefix
--- ARGV: force ('1' or '0'), limit, now, how many minutes of statistics there may be
--- RETURNS: 'refused', number active; or 'more', ids; or 'done', ids
+-- ARGV: force ('1' or '0'), limit, now, how many minutes of statistics there may be, whatever is in the outbox ('1' or '0')
+-- RETURNS: 'refused', number active; or 'more', ids; or 'deliver', ids: the outbox must be delivered first; or 'done', ids
 -- COST: O(limit * log n)
--- INCLUDES: clock order state stats full
+-- INCLUDES: clock events order state finish links stats full
 local P, limit = KEYS[1], tonumber(ARGV[2])
 local active = redis.call('ZCARD', P .. 'active')
 if active > 0 and ARGV[1] ~= '1' then return { 'refused', active } end
+local schedules = redis.call('ZRANGE', P .. 'schedules', 0, limit - 1)
+if #schedules > 0 then
+  -- First, so that none fires into what is being emptied.
+  redis.call('ZREM', P .. 'schedules', unpack(schedules))
+  redis.call('DEL', unpack(keys_of(P .. 'schedule:', schedules)))
+  return { 'more', {} }
+end
 for _, state in ipairs(STATES) do
   local ids = redis.call('ZRANGE', P .. state, 0, limit - 1)
   if #ids > 0 then
@@ -15,13 +22,28 @@ for _, state in ipairs(STATES) do
     redis.call('HSET', P .. 'meta', 'paused', '1')
     redis.call('ZREM', P .. state, unpack(ids))
     redis.call('HDEL', P .. 'leases', unpack(ids))
+    if state == 'waiting' or state == 'active' or state == 'delayed' or state == 'blocked' then
+      for _, id in ipairs(ids) do end_of(P, id, 'removed', '', '', '') end
+    end
     forget(P, ids)
+    settle_heirs(P, now_ms(ARGV[3]))
     return { 'more', ids }
+  end
+end
+-- Jobs of other queues may wait for what was here.
+if ARGV[5] ~= '1' and redis.call('XLEN', P .. 'outbox') > 0 then return { 'deliver', {} } end
+-- Flows, a batch at a time too: their lists may be long.
+for _, name in ipairs({ 'flows', 'flowed' }) do
+  local flows = redis.call('ZRANGE', P .. name, 0, 9)
+  if #flows > 0 then
+    for _, flow in ipairs(flows) do redis.call('DEL', P .. 'graph:' .. flow, P .. 'ended:' .. flow, P .. 'staged:' .. flow) end
+    redis.call('ZREM', P .. name, unpack(flows))
+    return { 'more', {} }
   end
 end
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'seen', 0, -1)) do redis.call('DEL', P .. 'orders:' .. worker) end
 for _, name in ipairs({ 'meta', 'wake', 'events', 'outbox', 'leases', 'cancelling', 'expiring', 'retention', 'calls',
-  'workers', 'seen' }) do
+  'workers', 'seen', 'declared' }) do
   redis.call('DEL', P .. name)
 end
 local this = minute_of(now_ms(ARGV[3]))

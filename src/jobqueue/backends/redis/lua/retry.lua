@@ -1,13 +1,14 @@
--- failed, cancelled, completed -> waiting: by hand, with fresh attempts and stalls, at the end of its priority.
+-- failed, cancelled, completed -> waiting: by hand, with fresh attempts and stalls, at the end of its priority; or blocked,
+-- where it waits for others.
 -- KEYS: queue prefix
 -- ARGV: now, id, repeated, has data, data, finished ms ('' any; else it must have failed or been cancelled then)
--- RETURNS: state afterwards; or 'missing'; or 'refused', state
+-- RETURNS: state afterwards, outbox; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state revive full
+-- INCLUDES: clock events order state finish links revive full
 local P, now, id = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 local state = state_of(P, id)
 if not state then return { 'missing' } end
-if state == 'waiting' and ARGV[3] == '1' then return { state } end
+if (state == 'waiting' or state == 'blocked') and ARGV[3] == '1' then return { state } end
 if state ~= 'failed' and state ~= 'cancelled' and state ~= 'completed' then return { 'refused', state } end
 if ARGV[6] ~= '' and from_life(P, id, 'finished') ~= ARGV[6] then return { 'refused', state } end
 if ARGV[4] == '1' then
@@ -16,6 +17,6 @@ if ARGV[4] == '1' then
   though_full(P)
   if head then redis.call('SET', P .. 'job:' .. id, head .. ARGV[5]) end
 end
-revive(P, state, { id })
+revive(P, state, { id }, now)
 publish(P, now)
-return { 'waiting' }
+return { state_of(P, id) or 'failed', edges.outbox and 1 or 0 }

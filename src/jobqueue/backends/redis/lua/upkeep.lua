@@ -2,9 +2,9 @@
 -- one bounded background round.
 -- KEYS: queue prefix
 -- ARGV: now, max stalls, keep count, keep age, dead letter queue, limit, worker ('' none), presence, presence ms
--- RETURNS: recovered ids, poisoned ids, expired ids, cancelled ids, removed, more, outbox
+-- RETURNS: recovered ids, poisoned ids, expired ids, cancelled ids, removed, more, outbox, ms until a schedule is due ('' none)
 -- COST: O(log n) for each job found, `limit` of each kind at the most
--- INCLUDES: clock events order state finish full
+-- INCLUDES: clock events order state finish links full schedules
 local P, now = KEYS[1], now_ms(ARGV[1])
 local max_stalls, keep, age = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local dead_letter, limit = ARGV[5], tonumber(ARGV[6])
@@ -103,6 +103,20 @@ if ARGV[7] ~= '' and redis.call('HLEN', P .. 'calls') > 1000 then
   end
 end
 
+if #ended > 0 then
+  -- RARELY
+  if settle_heirs(P, now) then outbox = true end
+  if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
+  -- END RARELY
+end
+if ARGV[7] ~= '' and has(P, 'linked') then
+  -- RARELY
+  -- Scored like finished jobs.
+  local old = redis.call('ZRANGE', P .. 'flowed', '-inf', score_text((now - 604800000) * DUE), 'BYSCORE', 'LIMIT', 0, 100)
+  for _, flow in ipairs(old) do forget_flow(P, flow) end
+  -- END RARELY
+end
+
 if anything and not outbox and redis.call('XLEN', P .. 'outbox') > 0 then outbox = true end
 publish(P, now)
-return { recovered, poisoned, expired, stopped, removed, more and 1 or 0, outbox and 1 or 0 }
+return { recovered, poisoned, expired, stopped, removed, more and 1 or 0, outbox and 1 or 0, first_schedule_in(P, now) }

@@ -70,6 +70,7 @@ local function fail(P, id, now, started, error_json, error_type, spent, count, a
   if started then put(P, id, 'started', started) end
   local outbox = leave_letter(P, id, now, dead_letter)
   put(P, id, 'finished', score_text(now))
+  end_of(P, id, 'failed', error_json, '', error_type)
   retain(P, 'failed', id, now, count, age)
   tell('failed', id, error_type)
   return outbox
@@ -92,6 +93,7 @@ end
 local function cancelled(P, id, now, started, reason, count, age)
   put(P, id, 'finished', score_text(now), 'reason', reason)
   if started then put(P, id, 'started', started) end
+  end_of(P, id, 'cancelled', one_line(reason), '', '')
   retain(P, 'cancelled', id, now, count, age)
   tell('cancelled', id, one_line(reason))
 end

@@ -10,15 +10,16 @@ local function state_of(P, id)
 end
 
 -- What any job of this queue has ever had, so that others need not look for it: asked once a script at the most.
--- lives: more to tell than its record (see put); logged: log lines; timed: a timetable may know it.
+-- lives: more to tell than its record (see put); logged: log lines; linked: jobs that wait for others; timed: a timetable
+-- may know it.
 local traits = {}
 local function has(P, trait)
   if traits[trait] == nil then
     if trait == 'timed' then
       traits.timed = redis.call('EXISTS', P .. 'retention', P .. 'expiring') > 0
     else
-      local found = redis.call('HMGET', P .. 'meta', 'lives', 'logged')
-      traits.lives, traits.logged = found[1] and true, found[2] and true
+      local found = redis.call('HMGET', P .. 'meta', 'lives', 'logged', 'linked')
+      traits.lives, traits.logged, traits.linked = found[1] and true, found[2] and true, found[3] and true
     end
   end
   return traits[trait]
@@ -80,6 +81,15 @@ local function keys_of(prefix, ids)
   return keys
 end
 
+-- What a script brings to an end, for settle_heirs (links.lua); nothing where no job waits for any other.
+local ended, closing = {}, {}
+local function end_of(P, id, state, detail, result, kind)
+  if has(P, 'linked') then
+    ended[#ended + 1] = { id, state, detail, result, kind }
+    closing[id] = true
+  end
+end
+
 -- An id may be used again once its job is forgotten, so no timetable may still know it.
 local function forget(P, ids)
   local count = #ids
@@ -89,6 +99,15 @@ local function forget(P, ids)
   redis.call('DEL', unpack(keys))
   if has(P, 'lives') then redis.call('DEL', unpack(keys_of(P .. 'life:', ids))) end
   if has(P, 'logged') then redis.call('DEL', unpack(keys_of(P .. 'log:', ids))) end
+  if has(P, 'linked') then
+    local gone = keys_of(P .. 'needs:', ids)
+    for i, id in ipairs(ids) do
+      gone[count + i] = P .. 'inputs:' .. id
+      -- Heirs that are still to be told of an end keep their list.
+      if not closing[id] and not redis.pcall('HGET', P .. 'heirs:' .. id, '') then gone[#gone + 1] = P .. 'heirs:' .. id end
+    end
+    redis.call('DEL', unpack(gone))
+  end
   if has(P, 'timed') then
     redis.call('ZREM', P .. 'retention', unpack(ids))
     redis.call('ZREM', P .. 'expiring', unpack(ids))

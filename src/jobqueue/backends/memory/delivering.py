@@ -1,0 +1,149 @@
+"""The outbox, flows, and what else goes from one queue to another."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+from jobqueue.backends.memory.effects import Edge, Letter, Link, Outcome, Reopen
+from jobqueue.backends.memory.enqueueing import enqueue
+from jobqueue.backends.memory.links import adopt, hear, reopen, resolve, settle_heirs
+from jobqueue.backends.memory.room import Room
+from jobqueue.backends.memory.shelf import Shelf, copied
+from jobqueue.backends.protocol import FlowMember, LetterWriter, NewFlow
+from jobqueue.backends.wiring import POLICY, wired
+from jobqueue.errors import LeaseLost
+
+_AT_ONCE = 100
+
+
+class Deliveries:
+    """Hands effects over; ``shelf_of`` finds the queue they are for, ``announce`` hears of those that get jobs."""
+
+    def __init__(self, shelf_of: Callable[[str], Shelf], announce: Callable[[str], None], room: Room) -> None:
+        self._shelf_of = shelf_of
+        self._announce = announce
+        self._room = room
+
+    def deliver(self, shelf: Shelf, now_ms: int, letter: LetterWriter | None = None) -> int:
+        """Up to a hundred effects, and all that follows elsewhere; returns how many of its own.
+
+        Without a writer letters stay where they are.
+        """
+        touched: dict[str, None] = {}
+        count = self._empty(shelf, touched, now_ms, letter)
+        self._empty_all(touched, now_ms)
+        return count
+
+    def submit(self, home: Shelf, flow: NewFlow, now_ms: int) -> bool:
+        """See :meth:`jobqueue.backends.protocol.Backend.submit`."""
+        if not self._is_new(home, flow):
+            return False
+        members = [member for member in flow.members if member.record.id not in self._shelf_of(member.queue).jobs]
+        self._room.make(home, len(members), now_ms)
+        if flow.recorded:
+            home.links.members[flow.id] = {member.key: member.remembered for member in flow.members}
+        if flow.spawning is not None:
+            needs = home.links.needs.setdefault(flow.spawning.job_id, {})
+            needs.update((need.key, POLICY[need.on_failure]) for need in flow.spawning.needs)
+        by_queue: dict[str, list[FlowMember]] = defaultdict(list)
+        for member in flow.members:
+            by_queue[member.queue].append(member)
+        outside: dict[str, list[Link]] = defaultdict(list)
+        gate = f"flow/{flow.id}"
+        made: set[str] = set()
+        for queue, batch in by_queue.items():
+            self._announce(queue)
+            answers = enqueue(self._shelf_of(queue), [member.record for member in batch], self._room, now_ms, gate=gate)
+            made.update(f"{queue}/{answer.record.id}" for answer in answers if answer.created)
+        for job in wired(home.queue, flow):
+            shelf, key = self._shelf_of(job.member.queue), job.member.key
+            for need in job.outside:
+                outside[need.queue].append(Link(need.queue, need.id, key, POLICY[need.on_failure]))
+            if key in made:
+                shelf.links.heirs[job.member.record.id] = dict(job.heirs)
+            else:
+                for heir, policy in job.heirs:
+                    outside[shelf.queue].append(Link(shelf.queue, job.member.record.id, heir, policy))
+        touched: dict[str, None] = {}
+        for links in outside.values():
+            # All that one queue hears from another it hears in one step, as from one script.
+            for target, edges in self._linked(links).items():
+                self._hear(target, edges, touched, now_ms)
+        for queue, batch in by_queue.items():
+            shelf = self._shelf_of(queue)
+            for member in batch:
+                resolve(shelf, member.record.id, gate, Outcome("completed"), now_ms)
+            self._settle(shelf, touched, now_ms)
+        self._empty_all(touched, now_ms)
+        return True
+
+    def _is_new(self, home: Shelf, flow: NewFlow) -> bool:
+        if flow.id in home.links.members:
+            return False
+        spawning = flow.spawning
+        if spawning is None:
+            return True
+        record = home.jobs.get(spawning.job_id)
+        if record is None or record.token != spawning.token:
+            raise LeaseLost
+        known = {**home.links.needs.get(record.id, {}), **home.links.inputs.get(record.id, {})}
+        return not (spawning.needs and spawning.needs[0].key in known)
+
+    def _empty_all(self, touched: dict[str, None], now_ms: int) -> None:
+        while touched:
+            other = next(iter(touched))
+            if not self._empty(self._shelf_of(other), touched, now_ms):
+                del touched[other]
+
+    def _empty(self, shelf: Shelf, touched: dict[str, None], now_ms: int, letter: LetterWriter | None = None) -> int:
+        # Taken out only once it has arrived: a target that is full must not swallow it.
+        mine = (effect for effect in shelf.outbox if letter is not None or not isinstance(effect, Letter))
+        batch = list(islice(mine, _AT_ONCE))
+        edges: dict[str, list[Edge | Reopen]] = defaultdict(list)
+        links: dict[str, list[Link]] = defaultdict(list)
+        for effect in batch:
+            match effect:
+                case Letter(target, record):
+                    if letter is not None:
+                        self._announce(target)
+                        enqueue(self._shelf_of(target), [letter(target, copied(record))], self._room, now_ms)
+                case Link():
+                    links[effect.target].append(effect)
+                case _:
+                    edges[effect.target].append(effect)
+        for asked in links.values():
+            for target, found in self._linked(asked).items():
+                edges[target] += found
+        for target, found in edges.items():
+            self._hear(target, found, touched, now_ms)
+        delivered = {id(effect) for effect in batch}
+        shelf.outbox = deque(effect for effect in shelf.outbox if id(effect) not in delivered)
+        return len(batch)
+
+    def _linked(self, links: Iterable[Link]) -> dict[str, list[Edge]]:
+        """The edges that are resolved already, by the heir's queue."""
+        edges: dict[str, list[Edge]] = defaultdict(list)
+        for link in links:
+            outcome = adopt(self._shelf_of(link.target), link.parent, link.heir, link.policy)
+            if outcome is not None:
+                queue, _, heir = link.heir.partition("/")
+                edges[queue].append(Edge(queue, heir, f"{link.target}/{link.parent}", link.policy, outcome, 0))
+        return edges
+
+    def _hear(self, target: str, edges: Iterable[Edge | Reopen], touched: dict[str, None], now_ms: int) -> None:
+        shelf = self._shelf_of(target)
+        for edge in edges:
+            if isinstance(edge, Reopen):
+                reopen(shelf, edge.flow, edge.member, edge.at_ms)
+            else:
+                hear(shelf, edge.heir, edge.parent, edge.policy, edge.outcome, edge.at_ms, now_ms)
+        self._settle(shelf, touched, now_ms)
+
+    def _settle(self, shelf: Shelf, touched: dict[str, None], now_ms: int) -> None:
+        settle_heirs(shelf, now_ms)
+        if shelf.has_effects:
+            shelf.has_effects = False
+            touched[shelf.queue] = None
+        shelf.journal.publish()

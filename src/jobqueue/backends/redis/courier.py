@@ -1,0 +1,90 @@
+"""The errands between queues: each is one script in the queue it goes to, and may be run again without harm."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from jobqueue.backends.protocol import Enqueued, NewRecord
+from jobqueue.backends.redis import keys
+from jobqueue.backends.redis.calls import Calls
+from jobqueue.backends.redis.codec import Word, text
+from jobqueue.backends.redis.linking import Edge
+from jobqueue.backends.redis.writing import write_jobs
+
+Asked = tuple[str, str, str]
+"""Parent id, heir ('queue/id'), policy."""
+
+
+class Courier:
+    """Runs errands, and notes which queues have something in their outbox because of them."""
+
+    def __init__(
+        self, calls: Calls, namespace: str, now: Callable[[], str], announce: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self.calls = calls
+        self.namespace = namespace
+        self.now = now
+        self._announce = announce
+        self.touched: dict[str, None] = {}
+
+    def prefix(self, queue: str) -> str:
+        """What every key of ``queue`` begins with."""
+        return keys.prefix(self.namespace, queue)
+
+    async def write(self, queue: str, jobs: Sequence[NewRecord], links: Sequence[Word] = ()) -> list[Enqueued]:
+        """Enqueue jobs there."""
+        await self._announce(queue)
+        return await write_jobs(self.calls, self.prefix(queue), queue, self.now(), jobs, links)
+
+    async def link(self, queue: str, asked: Sequence[Asked]) -> Mapping[str, Sequence[Edge]]:
+        """Give jobs of ``queue`` heirs elsewhere; returns the edges that are resolved already, by the heir's queue."""
+        answers = await self.calls.read("link", self.prefix(queue), *(word for one in asked for word in one))
+        edges: dict[str, list[Edge]] = defaultdict(list)
+        for (parent, heir, policy), answer in zip(asked, answers, strict=True):
+            if answer:
+                state, detail, result, kind = answer
+                heir_queue, _, heir_id = heir.partition("/")
+                edges[heir_queue].append(
+                    (heir_id, f"{queue}/{parent}", policy, text(state), detail, result, text(kind), 0)
+                )
+        return edges
+
+    async def resolve(self, queue: str, edges: Sequence[Edge]) -> None:
+        """Tell jobs and flows of ``queue`` what has become of those they wait for."""
+        await self._errand("resolve", queue, *(word for edge in edges for word in edge))
+
+    async def open_gate(self, queue: str, flow: str, job_ids: Sequence[str]) -> None:
+        """Let these jobs of a flow begin."""
+        await self._errand("open_gate", queue, flow, *job_ids)
+
+    async def spread(self, queue: str, fields: Mapping[str, Any]) -> None:
+        """A job of ``queue`` tells its many heirs how it ended."""
+        parent, state, kind = (text(fields.get(name, b"")) for name in ("parent", "state", "error"))
+        cursor = "0"
+        while True:
+            words = (parent, cursor, state, fields.get("detail", b""), fields.get("result", b""), kind)
+            cursor = text(await self._errand("spread", queue, *words))
+            if cursor == "0":
+                return
+
+    async def staged(self, home: str, flow: str, first: int, count: int) -> tuple[int, Sequence[Any]]:
+        """The server's time in ms, and a part of a flow: None where there is nothing in a place."""
+        reply = await self.calls.read("staged", self.prefix(home), self.now(), flow, first, count)
+        return int(reply[0]), reply[1]
+
+    async def _errand(self, name: str, queue: str, *words: Word) -> Any:
+        """Run a script that answers with something and whether it left something in the outbox."""
+        prefix, now, again = self.prefix(queue), self.now(), False
+
+        async def once(repeated: bool) -> Any:
+            nonlocal again
+            again = repeated
+            return await self.calls.run(name, prefix, now, *words)
+
+        answer, outbox = await self.calls.repeat(once)
+        # The first try may have left something, and the repeat nothing more to do.
+        if outbox or again:
+            self.touched[queue] = None
+        return answer

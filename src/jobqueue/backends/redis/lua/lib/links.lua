@@ -1,0 +1,259 @@
+-- Jobs that wait for others (see keys.py: needs, inputs, heirs, graph, ended). An edge is resolved by being moved from the
+-- `needs` of the job that waits to its `inputs`, so that resolving it twice does nothing. What a script brings to an end is
+-- gathered in `ended` and told to the heirs by settle_heirs, a bounded number of them; the outbox does the rest.
+local edges = { left = 1000, outbox = false, unblocked = false }
+
+-- 'jobqueue:{tickets}:' is the prefix of tickets.
+local function own_queue(P)
+  return string.match(P, '{([^}]*)}:$')
+end
+
+local function add_effect(P, ...)
+  redis.call('XADD', P .. 'outbox', '*', ...)
+  edges.outbox = true
+end
+
+local function pairs_in(key)
+  local flat = redis.pcall('HGETALL', key)
+  return flat.err and {} or flat
+end
+
+local function add_blocked(P, id, now)
+  redis.call('ZADD', P .. 'blocked', score_text(finished_score(P, 'blocked', now)), id)
+end
+
+-- Its own delay counts from here.
+local function unblock(P, id, now)
+  redis.call('ZREM', P .. 'blocked', id)
+  local wish = redis.pcall('HMGET', P .. 'life:' .. id, 'due', 'lifo')
+  if wish.err then wish = {} end
+  redis.pcall('HDEL', P .. 'life:' .. id, 'due', 'lifo')
+  local due = wish[1] and finite(wish[1])
+  if due and string.sub(wish[1], 1, 1) == '+' then due = now + due end
+  if due and due > now then
+    add_delayed(P, id, due)
+  elseif wish[2] == '1' then
+    prepend_waiting(P, { id })
+  else
+    append_waiting(P, { id }, { priority_of(P, id) })
+  end
+  edges.unblocked = true
+  tell('unblocked', id)
+end
+
+-- The first cause goes down the line as it is.
+local function dependency_error(parent, state, detail, kind)
+  if kind == 'DependencyFailed' then return detail end
+  local how = state == 'failed' and 'failed' or 'was ' .. state
+  if kind ~= '' then how = how .. ': ' .. string.gsub(kind, '[^%w_.]', '?') end
+  return '{"type":"DependencyFailed","message":"dependency ' .. parent .. ' ' .. how .. '"}'
+end
+
+-- `parent` has come to `state`: what that means for `id`, which needs it.
+local function resolve_edge(P, now, id, parent, state, detail, result, kind)
+  local needs = P .. 'needs:' .. id
+  local policy = redis.pcall('HGET', needs, parent)
+  if type(policy) ~= 'string' then return end
+  redis.call('HDEL', needs, parent)
+  local bad = state ~= 'completed'
+  if policy ~= 'g' and not (bad and policy == 'i') then
+    redis.call('HSET', P .. 'inputs:' .. id, parent, policy .. ' ' .. state .. '\n' .. detail .. '\n' .. result)
+  end
+  local blocked = redis.call('ZSCORE', P .. 'blocked', id)
+  if bad and policy == 'f' then
+    local why = dependency_error(parent, state, detail, kind)
+    if blocked then
+      redis.call('ZREM', P .. 'blocked', id)
+      redis.call('ZREM', P .. 'expiring', id)
+      fail(P, id, now, nil, why, 'DependencyFailed', false, -1, 0, '')
+    else
+      -- It runs, and will hear of it when it comes to wait for its children.
+      put(P, id, 'doomed', why)
+    end
+  elseif blocked and redis.call('EXISTS', needs) == 0 then
+    unblock(P, id, now)
+  end
+end
+
+-- What a job that has finished came to: state, detail, result, kind of error; nil if it has not.
+local function outcome_of(P, id)
+  local state = state_of(P, id)
+  if not state then return 'removed', '', '', '' end
+  if state == 'completed' then
+    local stored = redis.pcall('GET', P .. 'end:' .. id)
+    return state, '', type(stored) == 'string' and string.match(stored, '^[^\n]*\n(.*)$') or '', ''
+  elseif state == 'failed' then
+    local stored = redis.pcall('HGET', P .. 'life:' .. id, 'error')
+    stored = type(stored) == 'string' and stored or ''
+    return state, stored, '', string.match(stored, '^{"type":"([^"\\]*)"') or ''
+  elseif state == 'cancelled' then
+    local stored = redis.pcall('HGET', P .. 'life:' .. id, 'reason')
+    return state, type(stored) == 'string' and one_line(stored) or '', '', ''
+  end
+  return nil
+end
+
+-- A job of this queue hears from `parent` when that finishes, or at once if it has.
+local function connect(P, now, id, parent, policy)
+  local queue, parent_id = string.match(parent, '^([^/]+)/(.+)$')
+  local own = own_queue(P)
+  if queue ~= own then
+    add_effect(P, 'kind', 'link', 'to', queue, 'parent', parent_id, 'heir', own .. '/' .. id, 'policy', policy)
+    return
+  end
+  local state, detail, result, kind = outcome_of(P, parent_id)
+  if state then
+    resolve_edge(P, now, id, parent, state, detail, result, kind)
+  else
+    redis.call('HSET', P .. 'heirs:' .. parent_id, own .. '/' .. id, policy)
+  end
+end
+
+-- A new job that waits. In a flow (`gated`) everyone is told of everyone else, and nobody has begun.
+local function block(P, now, id, wishes, link, gated)
+  local due, expires_in, lifo = string.match(wishes, '^%d+ (%S+) (%S+) (%d)')
+  if expires_in and expires_in ~= '-' then
+    local expires = score_text(now + tonumber(expires_in))
+    put(P, id, 'expires', expires)
+    on_timetable(P, 'expiring', expires, id)
+  end
+  if due and due ~= '-' then put(P, id, 'due', due) end
+  if lifo == '1' then put(P, id, 'lifo', '1') end
+  for i = 1, #link.needs, 2 do
+    redis.call('HSET', P .. 'needs:' .. id, link.needs[i], link.needs[i + 1])
+  end
+  for i = 1, #link.heirs, 2 do
+    redis.call('HSET', P .. 'heirs:' .. id, link.heirs[i], link.heirs[i + 1])
+  end
+  add_blocked(P, id, now)
+  mark(P, 'linked')
+  if gated then return end
+  for i = 1, #link.needs, 2 do connect(P, now, id, link.needs[i], link.needs[i + 1]) end
+  -- Two of its own who stand for one may have been struck out above.
+  if redis.call('EXISTS', P .. 'needs:' .. id) == 0 and redis.call('ZSCORE', P .. 'blocked', id) then unblock(P, id, now) end
+end
+
+-- From ARGV: for each job with links its place, the number of words about its needs, these, and likewise of its heirs.
+local function links_from(at)
+  local links = {}
+  while ARGV[at] do
+    local link = { needs = {}, heirs = {} }
+    links[tonumber(ARGV[at])] = link
+    at = at + 1
+    for _, words in ipairs({ link.needs, link.heirs }) do
+      local count = tonumber(ARGV[at])
+      for i = 1, count do words[i] = ARGV[at + i] end
+      at = at + count + 1
+    end
+  end
+  return links
+end
+
+-- A flow's gate in this queue: once it is open its jobs run, and none of them is written again.
+local function gate_is_open(P, now, gate, read_at)
+  if redis.call('HGET', P .. 'calls', 'flow/' .. gate) then return true end
+  -- Whoever read the flow so long ago may have slept through the gate's opening and the sweep of `calls`.
+  return now - tonumber(read_at) > 300000
+end
+
+local function forget_flow(P, flow)
+  redis.call('ZREM', P .. 'flows', flow)
+  redis.call('ZREM', P .. 'flowed', flow)
+  redis.call('DEL', P .. 'graph:' .. flow, P .. 'ended:' .. flow)
+end
+
+-- The flow's own record of who has ended.
+local function note_ending(P, now, flow, member, state, at, result)
+  if not redis.pcall('HGET', P .. 'graph:' .. flow, member) then return end
+  local ended_key = P .. 'ended:' .. flow
+  redis.call('HSET', ended_key, member, state .. ' ' .. at .. '\n' .. result)
+  if redis.call('HLEN', ended_key) < redis.call('HLEN', P .. 'graph:' .. flow) then return end
+  if redis.call('ZREM', P .. 'flows', flow) == 0 then return end
+  redis.call('ZADD', P .. 'flowed', score_text(finished_score(P, 'flowed', now)), flow)
+  tell('flowed', flow)
+  local excess = redis.call('ZCARD', P .. 'flowed') - 100
+  if excess > 0 then
+    for _, old in ipairs(redis.call('ZRANGE', P .. 'flowed', 0, excess - 1)) do forget_flow(P, old) end
+  end
+end
+
+-- A member that was retried has not ended any more.
+local function reopen(P, now, flow, member, at)
+  local noted = redis.pcall('HGET', P .. 'ended:' .. flow, member)
+  local ended_at = type(noted) == 'string' and finite(string.match(noted, '^%a+ (%d+)'))
+  if not ended_at or ended_at > at then return end
+  redis.call('HDEL', P .. 'ended:' .. flow, member)
+  if redis.call('ZREM', P .. 'flowed', flow) == 1 then redis.call('ZADD', P .. 'flows', score_text(now), flow) end
+end
+
+local function tell_heir(P, now, parent, heir, policy, state, detail, result, kind)
+  local queue, id = string.match(heir, '^([^/]+)/(.+)$')
+  if not queue then return end
+  if policy == 'F' then result = '' end
+  if queue ~= own_queue(P) then
+    add_effect(P, 'kind', 'edge', 'to', queue, 'heir', id, 'parent', parent, 'policy', policy, 'state', state,
+      'detail', detail, 'result', result, 'error', kind, 'at', score_text(now))
+  elseif policy == 'F' or policy == 'S' then
+    note_ending(P, now, id, parent, state, score_text(now), result)
+  else
+    resolve_edge(P, now, id, parent, state, detail, result, kind)
+  end
+end
+
+-- Tells the heirs of everything that this script has brought to an end, and of what comes to an end by that.
+local function settle_heirs(P, now)
+  local at, own = 1, own_queue(P)
+  while ended[at] do
+    local id, state, detail, result, kind = unpack(ended[at])
+    at = at + 1
+    local key, parent = P .. 'heirs:' .. id, own .. '/' .. id
+    local count = redis.pcall('HLEN', key)
+    if type(count) ~= 'number' then
+      redis.call('DEL', key)
+    elseif count > edges.left then
+      -- Too many for one script: the empty name keeps the list until the outbox has told them all.
+      redis.call('HSET', key, '', state)
+      add_effect(P, 'kind', 'spread', 'to', own, 'parent', id, 'state', state, 'detail', detail, 'result', result,
+        'error', kind)
+    elseif count > 0 then
+      edges.left = edges.left - count
+      local heirs = pairs_in(key)
+      for i = 1, #heirs, 2 do tell_heir(P, now, parent, heirs[i], heirs[i + 1], state, detail, result, kind) end
+      if redis.call('EXISTS', P .. 'job:' .. id) == 0 then redis.call('DEL', key) end
+    end
+    closing[id] = nil
+  end
+  for i = 1, #ended do ended[i] = nil end
+  return edges.outbox
+end
+
+-- A finished job that begins again: what kept it from running is asked for anew. True if it waits for something.
+local function relink(P, now, id)
+  redis.pcall('HDEL', P .. 'life:' .. id, 'doomed')
+  local inputs = pairs_in(P .. 'inputs:' .. id)
+  for i = 1, #inputs, 2 do
+    local policy, state = string.match(inputs[i + 1], '^(%a) (%a+)')
+    if policy == 'f' and state ~= 'completed' then
+      redis.call('HDEL', P .. 'inputs:' .. id, inputs[i])
+      redis.call('HSET', P .. 'needs:' .. id, inputs[i], 'f')
+    end
+  end
+  local heirs, own = pairs_in(P .. 'heirs:' .. id), own_queue(P)
+  for i = 1, #heirs, 2 do
+    if heirs[i + 1] == 'F' or heirs[i + 1] == 'S' then
+      local queue, flow = string.match(heirs[i], '^([^/]+)/(.+)$')
+      if queue == own then
+        reopen(P, now, flow, own .. '/' .. id, now)
+      else
+        add_effect(P, 'kind', 'reopen', 'to', queue, 'heir', flow, 'parent', own .. '/' .. id, 'at', score_text(now))
+      end
+    end
+  end
+  if redis.call('EXISTS', P .. 'needs:' .. id) == 0 then return false end
+  add_blocked(P, id, now)
+  local needs = pairs_in(P .. 'needs:' .. id)
+  for i = 1, #needs, 2 do
+    if needs[i + 1] ~= 'g' then connect(P, now, id, needs[i], needs[i + 1]) end
+  end
+  return true
+end

@@ -1,0 +1,13 @@
+-- blocked -> waiting, delayed: every job of a flow is there, so those of this queue may begin.
+-- KEYS: queue prefix
+-- ARGV: now, gate, then ids
+-- RETURNS: '', outbox
+-- COST: O(log n) for each id
+-- INCLUDES: clock events order state finish links
+local P, now, gate = KEYS[1], now_ms(ARGV[1]), 'flow/' .. ARGV[2]
+redis.call('HSET', P .. 'calls', gate, '1 ' .. score_text(now))
+for at = 3, #ARGV do resolve_edge(P, now, ARGV[at], gate, 'completed', '', '', '') end
+settle_heirs(P, now)
+if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
+publish(P, now)
+return { '', edges.outbox and 1 or 0 }

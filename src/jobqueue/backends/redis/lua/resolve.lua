@@ -1,0 +1,22 @@
+-- blocked -> waiting, delayed, failed: what jobs of this queue, or of its flows, have waited for in other queues.
+-- KEYS: queue prefix
+-- ARGV: now, then for each edge: heir id, parent ('queue/id'), policy ('F', 'S': the heir is a flow; 'O': one that is reopened),
+--       state, detail, result, kind of error, ms at which the parent ended
+-- RETURNS: '', outbox
+-- COST: O(log n) for each edge, and for each that follows from it; 1000 of those at the most
+-- INCLUDES: clock events order state finish links
+local P, now = KEYS[1], now_ms(ARGV[1])
+for at = 2, #ARGV, 8 do
+  local id, parent, policy = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  if policy == 'O' then
+    reopen(P, now, id, parent, tonumber(ARGV[at + 7]))
+  elseif policy == 'F' or policy == 'S' then
+    note_ending(P, now, id, parent, ARGV[at + 3], ARGV[at + 7], ARGV[at + 5])
+  else
+    resolve_edge(P, now, id, parent, ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
+  end
+end
+settle_heirs(P, now)
+if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
+publish(P, now)
+return { '', edges.outbox and 1 or 0 }

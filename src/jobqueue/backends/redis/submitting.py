@@ -1,0 +1,123 @@
+"""Flows: put down whole in their home queue, committed by one script, and carried from there to where they belong.
+
+1. Stage: the jobs go into one hash of the home queue, a part at a time. Nobody sees it; what is not committed goes
+   after an hour.
+2. Commit: one script looks whether all of it is there, and puts one entry into the outbox. From here on the flow is to
+   be, and whoever comes first carries it out: the submitter at once, or any worker of the home queue.
+3. Write: each job goes blocked into its queue, with both ends of all its edges, and with the flow's gate as one thing
+   more to wait for. So nothing has run while this is done, and doing a part of it twice is harmless.
+4. Open: in each queue the gate is noted and its jobs are let go. A straggler in step 3 finds the gate open and
+   writes nothing: a job that has run and is gone by then does not come back.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Sequence
+
+from jobqueue.backends.protocol import NewFlow
+from jobqueue.backends.redis.codec import Word, text
+from jobqueue.backends.redis.courier import Asked, Courier
+from jobqueue.backends.redis.linking import Edge, Staged, gated_words, need_words
+from jobqueue.backends.wiring import wired
+from jobqueue.errors import BackendError, LeaseLost
+
+_PART = 500
+_STAGED_BYTES = 4 * 1024 * 1024
+"""The most that one call carries of a flow's data, so that large payloads go in smaller parts."""
+
+
+async def stage_and_commit(courier: Courier, home: str, flow: NewFlow) -> bool:
+    """Steps 1 and 2; False if the flow has been submitted before."""
+    jobs = [Staged.of(job).encode() for job in wired(home, flow)]
+    remembered = [(member.key, member.remembered) for member in flow.members] if flow.recorded else []
+    prefix, first = courier.prefix(home), 0
+    while first < len(jobs):
+        last, size = first, 0
+        while last < len(jobs) and last - first < _PART and (last == first or size + len(jobs[last]) <= _STAGED_BYTES):
+            size += len(jobs[last])
+            last += 1
+        words: list[Word] = [flow.id, last - first]
+        for place in range(first, last):
+            words += (place, jobs[place])
+        for key, what in remembered[first:last]:
+            words += (key, what)
+        if text(await courier.calls.read("stage", prefix, *words)) == "known":
+            return False
+        first = last
+    spawning = flow.spawning
+    # The gate has a name of its own: a flow of the same id may come again when this one is long forgotten.
+    gate = f"{flow.id}@{secrets.token_hex(6)}"
+    waiter: tuple[Word, ...] = ("", "", gate)
+    if spawning is not None:
+        waiter = (spawning.job_id, spawning.token, gate, *need_words(spawning.needs))
+    again = False
+
+    async def commit(repeated: bool) -> str:
+        nonlocal again
+        again = repeated
+        words = (courier.now(), flow.id, len(jobs), int(flow.recorded), *waiter)
+        return text(await courier.calls.run("commit", prefix, *words))
+
+    answer = await courier.calls.repeat(commit)
+    match answer:
+        case "ok":
+            return True
+        case "known":
+            # By a first try whose reply was lost, or by somebody before.
+            return again
+        case "lost":
+            raise LeaseLost
+        case _:
+            raise BackendError(f"flow {flow.id!r} was not submitted: a part of it is missing; submit it again")
+
+
+async def deliver_flow(courier: Courier, home: str, flow: str, gate: str) -> None:
+    """Steps 3 and 4. Any number may do this at the same time."""
+    ids: dict[str, list[str]] = defaultdict(list)
+    outside: dict[str, list[Asked]] = defaultdict(list)
+    first = 0
+    while True:
+        read_at, part = await courier.staged(home, flow, first, _PART)
+        jobs = [Staged.decode(stored) for stored in part if stored]
+        if not jobs:
+            break
+        by_queue: dict[str, list[Staged]] = defaultdict(list)
+        for job in jobs:
+            by_queue[job.queue].append(job)
+            ids[job.queue].append(job.record.id)
+            for key, policy in job.outside:
+                _ask(outside, key, f"{job.queue}/{job.record.id}", policy)
+        for queue, batch in by_queue.items():
+            answers = await courier.write(queue, [job.record for job in batch], gated_words(gate, read_at, batch))
+            for job, answer in zip(batch, answers, strict=True):
+                if not answer.created:
+                    # It was there before this flow, or is there by another try: it must know its heirs all the same.
+                    for heir, policy in job.heirs:
+                        _ask(outside, f"{queue}/{job.record.id}", heir, policy)
+        if len(jobs) < _PART:
+            break
+        first += _PART
+    await _connect(courier, outside)
+    for queue, job_ids in ids.items():
+        for start in range(0, len(job_ids), _PART):
+            await courier.open_gate(queue, gate, job_ids[start : start + _PART])
+    await courier.calls.command("DEL", f"{courier.prefix(home)}staged:{flow}")
+
+
+def _ask(asked: dict[str, list[Asked]], parent: str, heir: str, policy: str) -> None:
+    queue, _, job_id = parent.partition("/")
+    asked[queue].append((job_id, heir, policy))
+
+
+async def _connect(courier: Courier, outside: dict[str, list[Asked]]) -> None:
+    for queue, asked in outside.items():
+        for start in range(0, len(asked), _PART):
+            for heir_queue, edges in (await courier.link(queue, asked[start : start + _PART])).items():
+                await _resolve(courier, heir_queue, edges)
+
+
+async def _resolve(courier: Courier, queue: str, edges: Sequence[Edge]) -> None:
+    for start in range(0, len(edges), _PART):
+        await courier.resolve(queue, edges[start : start + _PART])

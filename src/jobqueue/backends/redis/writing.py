@@ -1,0 +1,51 @@
+"""New jobs as enqueue.lua takes them, and its answer as the seam gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobqueue.backends.protocol import Enqueued, NewRecord
+from jobqueue.backends.redis import codec
+from jobqueue.backends.redis.calls import Calls
+from jobqueue.backends.redis.codec import Word
+from jobqueue.errors import JobNotFound
+from jobqueue.model.record import JobRecord, JobState
+
+
+async def write_jobs(
+    calls: Calls, prefix: str, queue: str, now: str, jobs: Sequence[NewRecord], links: Sequence[Word] = ()
+) -> list[Enqueued]:
+    """Write a batch, all or none. Raises JobNotFound if a job of this queue that is needed is not there."""
+    words = [word for job in jobs for word in codec.job_words(job)]
+    distinct = int(len({job.id for job in jobs}) == len(jobs))
+    plain = int(not links and not any(words[2::4]))
+    reply = await calls.write("enqueue", prefix, (now,), distinct, plain, len(jobs), *words, *links)
+    now_ms, letters, pictures = int(reply[0]), codec.text(reply[1]), iter(reply[2:])
+    if not letters:
+        raise JobNotFound(
+            f"no job {codec.text(reply[2])!r} in queue {queue!r} to depend on: it may have been removed or trimmed by "
+            "retention; nothing was written"
+        )
+    return [
+        Enqueued(codec.record_of_picture(queue, next(pictures)), created=letter == "b")
+        if letter in "kb"
+        else Enqueued(_enqueued(queue, job, now_ms, delayed=letter == "d"), created=True)
+        for job, letter in zip(jobs, letters, strict=True)
+    ]
+
+
+def _enqueued(queue: str, job: NewRecord, now_ms: int, *, delayed: bool) -> JobRecord:
+    record = JobRecord(
+        id=job.id,
+        queue=queue,
+        type=job.type,
+        data=job.data,
+        state=JobState.DELAYED if delayed else JobState.WAITING,
+        priority=job.priority,
+        options=job.options,
+        created_ms=now_ms,
+        expires_ms=None if job.expires_in_ms is None else now_ms + job.expires_in_ms,
+    )
+    if delayed:
+        record.run_at_ms = job.run_at_ms if job.run_at_ms is not None else now_ms + job.delay_ms
+    return record
