@@ -61,7 +61,7 @@ class Schedule:
             raise InvalidOption("ids of scheduled jobs are made of the schedule and the tick: leave job_id out")
         if self.job.depends_on:
             raise InvalidOption(
-                "a scheduled job waits for no other: leave depends_on out, and enqueue what comes after in its processor"
+                "a scheduled job waits for no other: leave depends_on out and enqueue what comes after in its processor"
             )
         _ = self.plan
 
