@@ -34,7 +34,7 @@ class Schedule:
     ``catch_up`` is for ticks that no worker was there for, found more than a minute late: ``"skip"`` drops them,
     ``"one"`` makes up for all of them by one run, ``"all"`` runs each (the last 100). ``overlap="skip"`` leaves a tick
     out while the schedule's last job is unfinished. ``job`` is what is put in at each tick, with all of ``NewJob``'s
-    options but ``delay``, ``run_at`` and ``job_id``; its id is made of the schedule and the tick.
+    options but ``delay``, ``run_at``, ``depends_on`` and ``job_id``; its id is made of the schedule and the tick.
 
     Raises InvalidName or InvalidOption.
     """
@@ -59,6 +59,10 @@ class Schedule:
             raise InvalidOption("the schedule says when its job runs: leave delay and run_at out")
         if self.job.job_id is not None:
             raise InvalidOption("ids of scheduled jobs are made of the schedule and the tick: leave job_id out")
+        if self.job.depends_on:
+            raise InvalidOption(
+                "a scheduled job waits for no other: leave depends_on out and enqueue what comes after in its processor"
+            )
         _ = self.plan
 
     @property

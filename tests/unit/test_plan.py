@@ -180,6 +180,7 @@ def test_what_was_overwritten_is_refused(stored: bytes) -> None:
         ({"every": 5, "overlap": "wait"}, "overlap"),
         ({"every": 5, "job": NewJob("x", delay=5)}, "leave delay"),
         ({"every": 5, "job": NewJob("x", run_at=datetime(2026, 1, 1, tzinfo=UTC))}, "leave delay"),
+        ({"every": 5, "job": NewJob("x", depends_on=[("tickets", "1")])}, "leave depends_on"),
         ({"every": 5, "job": NewJob("x", job_id="y")}, "leave job_id"),
         ({"every": 5, "job": "x"}, "must be a NewJob"),
     ],

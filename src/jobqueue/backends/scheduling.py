@@ -148,6 +148,7 @@ class Scheduling(Protocol):
         expected.
 
         A job whose id exists, in any state, is left as it is and counts as put in. Jobs wait, with all that their
-        record asks for, also while the queue is paused. Raises BackendFull with nothing written.
+        record asks for but its needs (what runs by the clock waits for no other), also while the queue is paused.
+        Raises BackendFull with nothing written.
         """
         ...

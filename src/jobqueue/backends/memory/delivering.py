@@ -11,8 +11,8 @@ from jobqueue.backends.memory.enqueueing import enqueue
 from jobqueue.backends.memory.links import adopt, hear, reopen, resolve, settle_heirs
 from jobqueue.backends.memory.room import Room
 from jobqueue.backends.memory.shelf import Shelf, copied
-from jobqueue.backends.protocol import FlowMember, LetterWriter, NewFlow
-from jobqueue.backends.wiring import POLICY, wired
+from jobqueue.backends.protocol import LetterWriter, NewFlow
+from jobqueue.backends.wiring import POLICY, Wired, wired
 from jobqueue.errors import LeaseLost
 
 _AT_ONCE = 100
@@ -47,25 +47,23 @@ class Deliveries:
         if flow.spawning is not None:
             needs = home.links.needs.setdefault(flow.spawning.job_id, {})
             needs.update((need.key, POLICY[need.on_failure]) for need in flow.spawning.needs)
-        by_queue: dict[str, list[FlowMember]] = defaultdict(list)
-        for member in flow.members:
-            by_queue[member.queue].append(member)
+        by_queue: dict[str, list[Wired]] = defaultdict(list)
         outside: dict[str, list[Link]] = defaultdict(list)
+        for job in wired(home.queue, flow):
+            by_queue[job.member.queue].append(job)
+            for need in job.outside:
+                outside[need.queue].append(Link(need.queue, need.id, job.member.key, POLICY[need.on_failure]))
         gate = f"flow/{flow.id}"
-        made: set[str] = set()
         for queue, batch in by_queue.items():
             self._announce(queue)
-            answers = enqueue(self._shelf_of(queue), [member.record for member in batch], self._room, now_ms, gate=gate)
-            made.update(f"{queue}/{answer.record.id}" for answer in answers if answer.created)
-        for job in wired(home.queue, flow):
-            shelf, key = self._shelf_of(job.member.queue), job.member.key
-            for need in job.outside:
-                outside[need.queue].append(Link(need.queue, need.id, key, POLICY[need.on_failure]))
-            if key in made:
-                shelf.links.heirs[job.member.record.id] = dict(job.heirs)
-            else:
-                for heir, policy in job.heirs:
-                    outside[shelf.queue].append(Link(shelf.queue, job.member.record.id, heir, policy))
+            shelf = self._shelf_of(queue)
+            answers = enqueue(shelf, [job.member.record for job in batch], self._room, now_ms, gate=gate)
+            for job, answer in zip(batch, answers, strict=True):
+                job_id = job.member.record.id
+                if answer.created:
+                    shelf.links.heirs[job_id] = dict(job.heirs)
+                else:
+                    outside[queue] += (Link(queue, job_id, heir, policy) for heir, policy in job.heirs)
         touched: dict[str, None] = {}
         for links in outside.values():
             # All that one queue hears from another it hears in one step, as from one script.
@@ -73,8 +71,8 @@ class Deliveries:
                 self._hear(target, edges, touched, now_ms)
         for queue, batch in by_queue.items():
             shelf = self._shelf_of(queue)
-            for member in batch:
-                resolve(shelf, member.record.id, gate, Outcome("completed"), now_ms)
+            for job in batch:
+                resolve(shelf, job.member.record.id, gate, Outcome("completed"), now_ms)
             self._settle(shelf, touched, now_ms)
         self._empty_all(touched, now_ms)
         return True

@@ -92,7 +92,7 @@ def fire(shelf: Shelf, firings: Sequence[Firing], room: Room, now_ms: int) -> li
             answers.append(1)
             continue
         made = _alone(shelf, known, firing) if firing.alone else firing.jobs
-        jobs += made
+        jobs += (replace(job, needs=()) for job in made)
         answers.append(len(made))
         _move_on(shelf, known, firing, made, now_ms)
     if jobs:

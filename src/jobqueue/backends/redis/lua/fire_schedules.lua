@@ -6,7 +6,7 @@
 -- COST: O(log n) for each schedule and job
 -- INCLUDES: clock events order state places schedules
 local P, now = KEYS[1], now_ms(ARGV[1])
-local head, places, answers, at = score_text(now) .. ' ', new_places(), {}, 3
+local head, places, known_ids, answers, at = score_text(now) .. ' ', new_places(), {}, {}, 3
 
 for firing = 1, tonumber(ARGV[2]) do
   local id, revision, tick, next_tick, next_due = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
@@ -30,7 +30,7 @@ for firing = 1, tonumber(ARGV[2]) do
           choose_place(P, now, places, job, ARGV[place + 2])
           tell('enqueued', job, ARGV[place + 1])
         else
-          tell('duplicate', job)
+          known_ids[#known_ids + 1] = job
         end
         made, last, busy = made + 1, job, alone
       end
@@ -49,6 +49,7 @@ for firing = 1, tonumber(ARGV[2]) do
   end
 end
 
+for _, id in ipairs(known_ids) do tell('duplicate', id) end
 if take_places(P, places) > 0 and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
 publish(P, now)
 return answers
