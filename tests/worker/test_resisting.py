@@ -16,7 +16,8 @@ import pytest
 
 from jobqueue import Batch, Job, JobState, Queue, Registry, Worker
 from jobqueue.backends import Backend, RedisBackend
-from jobqueue.backends.redis.connection import Switchboard
+from jobqueue.backends.redis.connection import Line, Switchboard
+from jobqueue.backends.redis.routes import Routes
 from jobqueue.worker.culprit import culprit
 from tests.servers import server, valkey_binary
 
@@ -221,16 +222,34 @@ async def test_a_forked_child_calls_on_lines_and_under_names_of_its_own(backend:
     if not isinstance(backend, RedisBackend):
         pytest.skip("nothing to share")
     await backend.queues()
-    calls = backend._calls  # pyright: ignore[reportPrivateUsage]
-    switchboard = calls._lines  # pyright: ignore[reportPrivateUsage]
-    assert isinstance(switchboard, Switchboard)
-    identity, lines = calls._identity, set(switchboard._all)  # pyright: ignore[reportPrivateUsage]
+    calls, lines = backend._calls, _lines(backend)  # pyright: ignore[reportPrivateUsage]
+    identity = calls._identity  # pyright: ignore[reportPrivateUsage]
     assert lines
-    calls.begin_anew()
-    switchboard.begin_anew()
+    _as_after_a_fork(backend)
     await backend.queues()
     assert calls._identity != identity  # pyright: ignore[reportPrivateUsage]
-    assert not lines & switchboard._all  # pyright: ignore[reportPrivateUsage]
+    assert _lines(backend)
+    assert not lines & _lines(backend)
     # The parent would go on with these.
     for line in lines:
         await line.close()
+
+
+def _switchboards(backend: RedisBackend) -> list[Switchboard]:
+    lines = backend._calls._lines  # pyright: ignore[reportPrivateUsage]
+    if isinstance(lines, Routes):
+        return list(lines._boards.values())  # pyright: ignore[reportPrivateUsage]
+    assert isinstance(lines, Switchboard)
+    return [lines]
+
+
+def _lines(backend: RedisBackend) -> set[Line]:
+    return {line for board in _switchboards(backend) for line in board._all}  # pyright: ignore[reportPrivateUsage]
+
+
+def _as_after_a_fork(backend: RedisBackend) -> None:
+    calls = backend._calls  # pyright: ignore[reportPrivateUsage]
+    if isinstance(calls._lines, Routes):  # pyright: ignore[reportPrivateUsage]
+        calls._lines.begin_anew()  # pyright: ignore[reportPrivateUsage]
+    for thing in (calls, *_switchboards(backend)):
+        thing.begin_anew()
