@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from jobqueue.backends.protocol import NewRecord
 from jobqueue.catalogue import Catalogue
@@ -14,7 +14,7 @@ from jobqueue.errors import InvalidOption, UnknownOption
 from jobqueue.ids import new_job_id
 from jobqueue.job_type import JobType
 from jobqueue.model.links import MOST_NEEDS, DependsOn, OnFailure, needs_of
-from jobqueue.model.naming import checked_job_id, checked_name
+from jobqueue.model.naming import checked_group, checked_job_id, checked_name
 from jobqueue.model.options import NO_OPTIONS, Keep, Ref, checked_priority, options
 from jobqueue.model.payloads import ANY_JSON, Payload
 from jobqueue.model.retry import Retry
@@ -31,6 +31,7 @@ class JobDefaults:
     keep: Keep | None = None
     expires_in: Seconds | None = None
     tags: Iterable[str] = ()
+    wait: Seconds | None = None
 
 
 class EnqueueOptions(TypedDict, total=False):
@@ -42,7 +43,8 @@ class EnqueueOptions(TypedDict, total=False):
     fail if not started by then. ``tags``: up to 16 names. ``lifo``: to the front of its priority. ``keep``: how long a
     finished job is remembered. ``depends_on``: jobs that must be done first (Jobs, pairs of queue and id, ``After(job,
     on_failure=…)``); the delay then counts from there. ``on_failure``: what becomes of this job when one of those does
-    not complete: "fail" (it fails too; the default), "run" (it runs, and sees the failure) or "ignore".
+    not complete: "fail" (it fails too; the default), "run" (it runs, and sees the failure) or "ignore". ``group``: take
+    turns with other groups. ``wait``: seconds to wait for room in a full queue instead of being refused.
     """
 
     priority: int | None
@@ -57,6 +59,8 @@ class EnqueueOptions(TypedDict, total=False):
     keep: Keep | None
     depends_on: Iterable[DependsOn]
     on_failure: OnFailure | str
+    group: str | None
+    wait: Seconds | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,18 +84,21 @@ class NewJob:
     keep: Keep | None = None
     depends_on: Iterable[DependsOn] = ()
     on_failure: OnFailure | str = OnFailure.FAIL
+    group: str | None = None
 
 
-def new_job(type: str | JobType[Any, Any], data: Any, options: EnqueueOptions) -> NewJob:  # noqa: A002
-    """A NewJob of what somebody passed to ``enqueue``. Raises UnknownOption."""
+def new_job(type: str | JobType[Any, Any], data: Any, options: EnqueueOptions) -> tuple[NewJob, Seconds | None]:  # noqa: A002
+    """A NewJob of what somebody passed to ``enqueue``, and how long to wait for room. Raises UnknownOption."""
     if not options:
-        return NewJob(type, data)
+        return NewJob(type, data), None
     unknown = sorted(set(options) - set(EnqueueOptions.__annotations__))
     if unknown:
         raise UnknownOption(
             f"no such option: {', '.join(unknown)}; there are {', '.join(EnqueueOptions.__annotations__)}"
         )
-    return NewJob(type, data, **options)
+    asked = dict(options)
+    wait = cast("Seconds | None", asked.pop("wait", None))
+    return NewJob(type, data, **cast("dict[str, Any]", asked)), wait
 
 
 @dataclass(slots=True)
@@ -151,6 +158,7 @@ def checked_job(
             expires_in_ms=_expires_in_ms(job, job_type, defaults),
             lifo=bool(job.lifo),
             needs=needs,
+            group="" if job.group is None else checked_group(job.group),
         ),
         payload,
         job_type.result if job_type else ANY_JSON,

@@ -42,6 +42,7 @@ from jobqueue.backends.operations import (
 from jobqueue.backends.scheduling import Scheduling
 from jobqueue.model.events import Event
 from jobqueue.model.letter import letter_for
+from jobqueue.model.limits import GroupStatus, Limits
 from jobqueue.model.links import FlowRecord, Input, Need, Spawning
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
@@ -67,6 +68,7 @@ class NewRecord:
     expires_in_ms: int | None = None
     lifo: bool = False
     needs: tuple[Need, ...] = ()
+    group: str = ""
 
 
 @dataclass(slots=True)
@@ -135,7 +137,7 @@ class Exchange:
     ``sequence`` by one for each new one. ``dead_letter`` names the queue that gets a letter for jobs found expired
     on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and rides with settlements. A job
     that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those are given out, and the others
-    that are met stay at the front.
+    that are met stay at the front. ``rooms``: of these job types the worker takes so many at the most.
     """
 
     worker: str
@@ -149,6 +151,7 @@ class Exchange:
     tallies: Mapping[str, int] = field(default_factory=dict[str, int])
     suspect_stalls: int = 2
     suspects: int = 1
+    rooms: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(slots=True)
@@ -158,7 +161,10 @@ class Page:
     ``leases`` are the claimed jobs, active and with their tokens. ``refused`` are the ids whose settlement came
     under an outdated token: their results were not taken. ``look_again_ms`` is when there may next be something
     to claim without anyone enqueueing (a delayed job falls due, a hold ends), None if nothing is in sight.
-    ``more`` says that jobs are left waiting. ``outbox`` says that :meth:`Backend.deliver` has something to do.
+    ``more`` says that jobs are left waiting that could be claimed now, or could if the queue were not paused or held.
+    ``crowded`` says that jobs are left waiting which may not start now, for a limit or a pause: a settlement may let
+    some go, so that a worker had better claim along with it. ``rests_until_ms`` is when a rate or a hold lets some go.
+    ``outbox`` says that :meth:`Backend.deliver` has something to do.
     """
 
     leases: list[JobRecord]
@@ -168,6 +174,8 @@ class Page:
     more: bool = False
     paused: bool = False
     outbox: bool = False
+    crowded: bool = False
+    rests_until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,13 +281,18 @@ class Backend(Scheduling, Protocol):
         """
         ...
 
-    async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
+    async def enqueue(
+        self, queue: str, jobs: Sequence[NewRecord], *, limited: bool = True, wait_ms: int = 0
+    ) -> list[Enqueued]:
         """Write all of ``jobs`` (at most MAX_BATCH), or none.
 
         A job with ``delay_ms`` or a future ``run_at_ms`` is delayed, any other waits at the end of its priority, or at
         its front with ``lifo``. An id that exists, in any state, is left as it is, and the job as it stands is returned
         with ``created`` False; so too for an id that stands twice in ``jobs``. Answers are in input order.
-        Raises BackendFull with nothing written. A repeat after a lost reply adds nothing, even if the job has run and
+        Raises BackendFull with nothing written; so too QueueFull where the unstarted jobs of the queue, and GroupFull
+        where the waiting jobs of a group, would become more than its ``max_waiting`` (ids that exist are not counted;
+        nothing is refused with ``limited`` False). ``wait_ms`` says that a refused caller will wait so long for room.
+        A repeat after a lost reply adds nothing, even if the job has run and
         is gone by then.
 
         A job with ``needs`` is blocked until each of them has completed; one that has finished already counts at once.
@@ -316,6 +329,11 @@ class Backend(Scheduling, Protocol):
         Each claimed job becomes active under a new token, larger than any before it in this queue, until
         ``lease_ms`` from now. Waiting jobs that have expired are failed on the way instead of claimed. Nothing
         is claimed while the queue is paused or held. Works on a full server.
+
+        Jobs of a group take turns with other groups, weighted, the ungrouped ones as a group of their own; within a
+        group it is priority and age. What limits, or a group's pause or hold, do not let start stays waiting, and holds
+        up nobody else: jobs of a type without room are passed over (a bounded number at once). Starts count against
+        the rates when they are claimed; running jobs are those with a lease.
         """
         ...
 
@@ -343,6 +361,12 @@ class Backend(Scheduling, Protocol):
 
         One waiting worker is woken for a new job, not all; it must answer with an exchange, which wakes the next one
         if jobs are left. Safe to cancel.
+        """
+        ...
+
+    async def wait_for_room(self, queue: str, seconds: float) -> bool:
+        """Return True as soon as there may be room for a job that was refused with ``wait_ms``, False after about
+        ``seconds`` of real time. One waiting producer is woken at a time. Safe to cancel.
         """
         ...
 
@@ -385,6 +409,18 @@ class Backend(Scheduling, Protocol):
     ) -> list[JobRecord]:
         """Jobs of one state: waiting ones in the order they will be claimed, delayed ones by due time, active ones by
         deadline, finished ones by when they finished. ``newest`` turns the order round."""
+        ...
+
+    async def limits(self, queue: str) -> Limits:
+        """The limits of the queue as they stand."""
+        ...
+
+    async def groups(self, queue: str, *, after: str = "", limit: int = 100) -> list[GroupStatus]:
+        """Groups by name, those after ``after``: each with jobs waiting or something set for it; O(log n) for each."""
+        ...
+
+    async def group(self, queue: str, name: str) -> GroupStatus:
+        """One group as it stands; O(log n)."""
         ...
 
     async def status(self, queue: str) -> Status:
