@@ -87,18 +87,20 @@ class NewJob:
     group: str | None = None
 
 
-def new_job(type: str | JobType[Any, Any], data: Any, options: EnqueueOptions) -> tuple[NewJob, Seconds | None]:  # noqa: A002
-    """A NewJob of what somebody passed to ``enqueue``, and how long to wait for room. Raises UnknownOption."""
+def new_job(type: str | JobType[Any, Any], data: Any, options: EnqueueOptions) -> NewJob:  # noqa: A002
+    """A NewJob of what somebody passed on. ``wait`` belongs to a call, not to a job. Raises UnknownOption."""
     if not options:
-        return NewJob(type, data), None
+        return NewJob(type, data)
     unknown = sorted(set(options) - set(EnqueueOptions.__annotations__))
     if unknown:
         raise UnknownOption(
             f"no such option: {', '.join(unknown)}; there are {', '.join(EnqueueOptions.__annotations__)}"
         )
-    asked = dict(options)
-    wait = cast("Seconds | None", asked.pop("wait", None))
-    return NewJob(type, data, **cast("dict[str, Any]", asked)), wait
+    if "wait" in options:
+        raise UnknownOption(
+            "wait is an option of enqueue and enqueue_many: a full queue refuses nothing else"
+        )
+    return NewJob(type, data, **cast("dict[str, Any]", options))
 
 
 @dataclass(slots=True)

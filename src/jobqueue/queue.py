@@ -158,9 +158,8 @@ class Queue(Limiting):
         written if a job that it depends on is not there, QueueFull or GroupFull with nothing written where
         ``max_waiting`` is set and reached (for ``wait`` seconds, if given).
         """
-        wanted, wait = new_job(type, data, options)
-        checked = checked_job(wanted, self.defaults, KNOWN_TYPES)
-        seconds = self._wait(wait)
+        seconds = self._wait(options.pop("wait", None))
+        checked = checked_job(new_job(type, data, options), self.defaults, KNOWN_TYPES)
         backend = await self.backend()
         if checked.record.needs or seconds:
             await self.find_needs(backend, [checked])
