@@ -34,8 +34,8 @@ class JobDefaults:
     wait: Seconds | None = None
 
 
-class EnqueueOptions(TypedDict, total=False):
-    """What ``enqueue`` may be asked for, in all its spellings.
+class JobWishes(TypedDict, total=False):
+    """What may be asked for a new job, in all its spellings.
 
     ``priority``: lower runs first (default 3). ``delay`` (seconds or timedelta) or ``run_at`` (aware datetime): not
     before then. ``job_id``: an id that exists, in any state, is left as it is and returned, so that the call may be
@@ -43,8 +43,8 @@ class EnqueueOptions(TypedDict, total=False):
     fail if not started by then. ``tags``: up to 16 names. ``lifo``: to the front of its priority. ``keep``: how long a
     finished job is remembered. ``depends_on``: jobs that must be done first (Jobs, pairs of queue and id, ``After(job,
     on_failure=…)``); the delay then counts from there. ``on_failure``: what becomes of this job when one of those does
-    not complete: "fail" (it fails too; the default), "run" (it runs, and sees the failure) or "ignore". ``group``: take
-    turns with other groups. ``wait``: seconds to wait for room in a full queue instead of being refused.
+    not complete: "fail" (it fails too; the default), "run" (it runs, and sees the failure) or "ignore". ``group``: the one
+    with whose jobs it takes turns with those of others.
     """
 
     priority: int | None
@@ -60,6 +60,13 @@ class EnqueueOptions(TypedDict, total=False):
     depends_on: Iterable[DependsOn]
     on_failure: OnFailure | str
     group: str | None
+
+
+class EnqueueOptions(JobWishes, total=False):
+    """What ``enqueue`` may be asked for: all of :class:`JobWishes`, and ``wait``: for how many seconds to wait for room
+    in a full queue or group before QueueFull is raised.
+    """
+
     wait: Seconds | None
 
 
@@ -87,20 +94,17 @@ class NewJob:
     group: str | None = None
 
 
-def new_job(type: str | JobType[Any, Any], data: Any, options: EnqueueOptions) -> NewJob:  # noqa: A002
-    """A NewJob of what somebody passed on. ``wait`` belongs to a call, not to a job. Raises UnknownOption."""
-    if not options:
+def new_job(type: str | JobType[Any, Any], data: Any, wishes: JobWishes) -> NewJob:  # noqa: A002
+    """A NewJob of what somebody passed on. Raises UnknownOption."""
+    if not wishes:
         return NewJob(type, data)
-    unknown = sorted(set(options) - set(EnqueueOptions.__annotations__))
+    known = JobWishes.__annotations__
+    if "wait" in wishes:
+        raise UnknownOption("wait is an option of enqueue and enqueue_many: a full queue refuses nothing else")
+    unknown = sorted(set(wishes) - set(known))
     if unknown:
-        raise UnknownOption(
-            f"no such option: {', '.join(unknown)}; there are {', '.join(EnqueueOptions.__annotations__)}"
-        )
-    if "wait" in options:
-        raise UnknownOption(
-            "wait is an option of enqueue and enqueue_many: a full queue refuses nothing else"
-        )
-    return NewJob(type, data, **cast("dict[str, Any]", options))
+        raise UnknownOption(f"no such option: {', '.join(unknown)}; there are {', '.join(known)}")
+    return NewJob(type, data, **cast("dict[str, Any]", wishes))
 
 
 @dataclass(slots=True)

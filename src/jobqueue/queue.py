@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Unpack, overload
+from typing import Any, Unpack, cast, overload
 
 from typing_extensions import TypeVar
 
@@ -48,7 +48,7 @@ from jobqueue.model.payloads import ANY_JSON
 from jobqueue.model.record import JobRecord, JobState
 from jobqueue.model.stats import MOST_MINUTES, JobStats, stats_of
 from jobqueue.model.times import Seconds, moment_ms, span_ms
-from jobqueue.new_job import CheckedJob, EnqueueOptions, JobDefaults, NewJob, checked_job, new_job
+from jobqueue.new_job import CheckedJob, EnqueueOptions, JobDefaults, JobWishes, NewJob, checked_job, new_job
 from jobqueue.room import with_room
 from jobqueue.schedules import Schedules
 
@@ -159,7 +159,7 @@ class Queue(Limiting):
         ``max_waiting`` is set and reached (for ``wait`` seconds, if given).
         """
         seconds = self._wait(options.pop("wait", None))
-        checked = checked_job(new_job(type, data, options), self.defaults, KNOWN_TYPES)
+        checked = checked_job(new_job(type, data, cast("JobWishes", options)), self.defaults, KNOWN_TYPES)
         backend = await self.backend()
         if checked.record.needs or seconds:
             await self.find_needs(backend, [checked])

@@ -23,7 +23,7 @@ from jobqueue.model.options import Keep, options
 from jobqueue.model.plan import CatchUp, Overlap
 from jobqueue.model.retry import Retry
 from jobqueue.model.times import Seconds
-from jobqueue.new_job import EnqueueOptions
+from jobqueue.new_job import JobWishes
 from jobqueue.processors import BatchProcessor, Place, Processor
 from jobqueue.schedule import plan_of
 
@@ -243,7 +243,7 @@ class Registry:
         jitter: Seconds = 0,
         catch_up: CatchUp = "skip",
         overlap: Overlap = "allow",
-        **options: Unpack[EnqueueOptions],
+        **options: Unpack[JobWishes],
     ) -> Callable[[DecoratedT], DecoratedT]:
         """Run the decorated processor by the clock: workers that have it put the schedule when they start.
 
