@@ -43,8 +43,8 @@ class JobWishes(TypedDict, total=False):
     fail if not started by then. ``tags``: up to 16 names. ``lifo``: to the front of its priority. ``keep``: how long a
     finished job is remembered. ``depends_on``: jobs that must be done first (Jobs, pairs of queue and id, ``After(job,
     on_failure=…)``); the delay then counts from there. ``on_failure``: what becomes of this job when one of those does
-    not complete: "fail" (it fails too; the default), "run" (it runs, and sees the failure) or "ignore". ``group``: the one
-    with whose jobs it takes turns with those of others.
+    not complete: "fail" (it fails too; the default), "run" (it runs, and sees the failure) or "ignore". ``group``: jobs
+    of one group take turns with other groups.
     """
 
     priority: int | None
