@@ -133,10 +133,12 @@ class Exchange:
     ``caller`` and ``sequence`` make the whole call repeatable: the backend remembers the last sequence of each caller
     with its reply, so that a repeat settles nothing twice and returns the *same* leases (those still held) instead of
     orphaning them. A caller, named ``<worker>/0`` or ``<worker>/1``, has one exchange under way at a time and raises
-    ``sequence`` by one for each new one. ``dead_letter`` names the queue that gets a letter for jobs found expired
-    on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and rides with settlements. A job
-    that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those are given out, and the others
-    that are met stay at the front. ``rooms``: of these job types the worker takes so many at the most.
+    ``sequence`` by one for each new one. Settlements are taken in in their order, but before all others those without
+    log lines that completed with the same ``keep`` as the first of these. ``dead_letter`` names the queue that gets a
+    letter for jobs found expired on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and
+    rides with settlements. A job that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those
+    are given out, and the others that are met stay at the front. ``rooms``: of these job types the worker takes so many
+    at the most.
     """
 
     worker: str

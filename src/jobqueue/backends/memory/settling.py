@@ -14,12 +14,12 @@ from jobqueue.model.record import JobRecord, JobState, Trigger
 
 
 def settle(shelf: Shelf, settlements: Sequence[Settlement], now_ms: int) -> tuple[frozenset[str], bool]:
-    """Take in outcomes in order; returns the refused ids, and whether a letter was left."""
+    """Take in outcomes; returns the refused ids, and whether a letter was left."""
     _free_places(shelf, settlements)
     refused: list[str] = []
     released: list[JobRecord] = []
     letter = False
-    for settlement in settlements:
+    for settlement in _in_order(settlements):
         record = shelf.jobs.get(settlement.job_id)
         if record is None or record.token != settlement.token:
             refused.append(settlement.job_id)
@@ -34,6 +34,16 @@ def settle(shelf: Shelf, settlements: Sequence[Settlement], now_ms: int) -> tupl
             letter = True
     shelf.prepend(released)
     return frozenset(refused), letter
+
+
+def _in_order(settlements: Sequence[Settlement]) -> list[Settlement]:
+    """As :class:`Exchange` says."""
+    keep = next((one.outcome.keep for one in settlements if isinstance(one.outcome, Completed) and not one.logs), None)
+
+    def later(one: Settlement) -> bool:
+        return not (isinstance(one.outcome, Completed) and not one.logs and one.outcome.keep == keep)
+
+    return sorted(settlements, key=later)
 
 
 def _free_places(shelf: Shelf, settlements: Sequence[Settlement]) -> None:
