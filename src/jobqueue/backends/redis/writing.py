@@ -30,7 +30,9 @@ async def write_jobs(
     words = [word for job in jobs for word in codec.job_words(job)]
     distinct = int(len({job.id for job in jobs}) == len(jobs))
     plain = int(not links and not any(words[2::4]))
-    reply = await calls.write("enqueue", prefix, (now,), f"{distinct} {bounds}", plain, len(jobs), *words, *links)
+    shortcut = ("enqueue_one", words[0], words[1], words[3]) if plain and len(jobs) == 1 and not bounds else ()
+    words = [f"{distinct} {bounds}", plain, len(jobs), *words, *links]
+    reply = await calls.write("enqueue", prefix, (now,), *words, shortcut=shortcut)
     if reply[1] == b"full":
         raise full(queue, int(reply[2]), codec.text(reply[3]))
     now_ms, letters, pictures = int(reply[0]), codec.text(reply[1]), iter(reply[2:])
