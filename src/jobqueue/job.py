@@ -326,7 +326,7 @@ class Job(Generic[DataT, ResultT]):
         name = queue or self.queue
         return [
             Job(
-                JobRecord(child.record.id, name, child.record.type, child.record.data),
+                JobRecord(child.record.id, name, child.record.type, child.record.data, group=child.record.group),
                 self._backend,
                 payload=child.payload,
                 result_payload=child.result_payload,

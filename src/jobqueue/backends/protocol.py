@@ -138,7 +138,9 @@ class Exchange:
     letter for jobs found expired on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and
     rides with settlements. A job that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those
     are given out, and the others that are met stay at the front. ``rooms``: of these job types the worker takes so many
-    at the most.
+    at the most. ``lag_ms`` is how much later than they are claimed its jobs have been starting: under a rate starts
+    count for so much longer than a period (a quarter of one at the most), so that it holds for starts as well as for
+    claims.
     """
 
     worker: str
@@ -153,6 +155,7 @@ class Exchange:
     suspect_stalls: int = 2
     suspects: int = 1
     rooms: Mapping[str, int] = field(default_factory=dict[str, int])
+    lag_ms: int = 0
 
 
 @dataclass(slots=True)

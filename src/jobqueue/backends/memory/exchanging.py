@@ -28,7 +28,7 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
 
     held = shelf.hold_ms > now_ms
     leases: list[JobRecord] = []
-    book = Book(shelf.groups, len(shelf.leases), request.claim, request.rooms, now_ms)
+    book = Book(shelf.groups, len(shelf.leases), request, now_ms)
     if request.claim > 0 and not shelf.paused and not held:
         letter = _claim(shelf, request, now_ms, leases, book) or letter
     left = book.close(leases)

@@ -185,7 +185,7 @@ class RedisBackend(ScheduleCalls):
             request.sequence,
             int(request.repeated),
             request.lease_ms,
-            codec.claim_words(request.claim, request.rooms),
+            codec.claim_words(request.claim, request.lag_ms, request.rooms),
             request.dead_letter or "",
             request.suspect_stalls,
             request.suspects,

@@ -217,9 +217,11 @@ def events_of(entry_id: Any, flat: Sequence[Any]) -> list[Event]:
     ]
 
 
-def claim_words(claim: int, rooms: Mapping[str, int]) -> Word:
-    """How many jobs are wanted, and of which types not more than so many."""
-    return claim if not rooms else f"{claim} {' '.join(f'{name} {room}' for name, room in rooms.items())}"
+def claim_words(claim: int, lag_ms: int, rooms: Mapping[str, int]) -> Word:
+    """How many jobs are wanted, how late they may start, and of which types not more than so many are wanted."""
+    if not rooms and not lag_ms:
+        return claim
+    return " ".join((f"{claim} {lag_ms}", *(f"{name} {room}" for name, room in rooms.items())))
 
 
 def group_of(picture: Sequence[Any]) -> GroupStatus:

@@ -12,6 +12,7 @@ asyncio plugin in its automatic mode.
 """
 
 from jobqueue.testing.contract.amending import AmendingContract
+from jobqueue.testing.contract.arrivals import ArrivalContract
 from jobqueue.testing.contract.carrying import CarryingContract
 from jobqueue.testing.contract.controlling import ControllingContract
 from jobqueue.testing.contract.dead_letters import DeadLetterContract
@@ -45,6 +46,7 @@ class BackendContract(
     CarryingContract,
     LimitContract,
     GroupContract,
+    ArrivalContract,
     ScheduleContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""

@@ -1,10 +1,9 @@
 -- active -> completed, failed, cancelled, delayed, waiting; delayed -> waiting; waiting -> active, failed (expired):
 -- take in settlements, promote what is due, claim what is waiting.
 -- KEYS: queue prefix
--- ARGV: now, worker, caller, sequence, repeated, lease ms, claim ("claim type room type room ..." where the worker can
---       take so many of these types only), dead letter queue,
---       how many stalls make a suspect, how many suspects to give out,
---       completions, their keep count, their keep age, others;
+-- ARGV: now, worker, caller, sequence, repeated, lease ms, claim ("claim lag type room type room ..." where jobs have been
+--       starting late, by lag ms, or the worker can take so many of these types only), dead letter queue,
+--       how many stalls make a suspect, how many suspects to give out, completions, their keep count, their keep age, others;
 --       then for each completion, all of them kept alike and without log lines: id, token, result ('' null);
 --       then for each other settlement: id, token, kind, a, b, c, d, e, number of log lines, log lines
 --         c completed: a result ('' null), b keep count, c keep age
@@ -21,7 +20,7 @@
 -- INCLUDES: clock events order state full lines finish links logs stats pace turns
 local P, now = KEYS[1], now_ms(ARGV[1])
 local worker, caller, sequence = ARGV[2], ARGV[3], ARGV[4]
-local lease_ms, claim, rooms = tonumber(ARGV[6]), tonumber(ARGV[7]), nil
+local lease_ms, claim, lag, rooms = tonumber(ARGV[6]), tonumber(ARGV[7]), 0, nil
 local dead_letter, suspect_stalls, suspects = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local completions, keep_count, keep_age, others = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local now_text = score_text(now)
@@ -257,10 +256,10 @@ local allowed = claim or 0
 if not claim or meta[7] or meta[8] then
   -- RARELY
   if not claim then
-    claim, rooms = string.match(ARGV[7], '^(%d+) (.*)$')
-    claim = tonumber(claim)
+    claim, lag, rooms = string.match(ARGV[7], '^(%d+) (%d+) ?(.*)$')
+    claim, lag = tonumber(claim), tonumber(lag)
   end
-  book = open_book(P, now, claim, rooms)
+  book = open_book(P, now, claim, lag, rooms)
   book.take, book.close = take_turns, close_book
   allowed = book.left
   -- END RARELY
