@@ -97,19 +97,20 @@ class PayloadTooLarge(InvalidInput):
 class QueueFull(JobQueueError):
     """The queue holds as many unstarted jobs as it may; nothing was written.
 
-    ``limit`` is its ``max_waiting``. Try again later, or enqueue with ``wait=`` seconds.
+    ``queue`` names it, ``limit`` is its ``max_waiting``. Try again later, or enqueue with ``wait=`` seconds.
     """
 
-    def __init__(self, message: str | None = None, *, limit: int = 0) -> None:
+    def __init__(self, message: str | None = None, *, queue: str = "", limit: int = 0) -> None:
         super().__init__(message)
+        self.queue = queue
         self.limit = limit
 
 
 class GroupFull(QueueFull):
     """The group holds as many waiting jobs as it may; nothing was written. ``group`` names it."""
 
-    def __init__(self, message: str | None = None, *, limit: int = 0, group: str = "") -> None:
-        super().__init__(message, limit=limit)
+    def __init__(self, message: str | None = None, *, queue: str = "", limit: int = 0, group: str = "") -> None:
+        super().__init__(message, queue=queue, limit=limit)
         self.group = group
 
 
