@@ -20,7 +20,7 @@ FLOORS = (
     ("errors", "clock", "patience"),
     ("model",),
     ("codecs",),
-    ("backends.protocol", "backends.looking", "backends.operations", "backends.scheduling"),
+    ("backends.protocol", "backends.looking", "backends.operations", "backends.scheduling", "backends.endpoints"),
     ("running", "logs"),
     ("backends",),
     ("settings", "ids", "job_type", "catalogue", "results", "verdict", "connect", "default_backend"),

@@ -21,12 +21,14 @@ from jobqueue.backends.protocol import (
     NewFlow,
     NewRecord,
     Note,
+    NoticeWriter,
     Order,
     Page,
     Presence,
     Status,
     Upkeep,
     UpkeepReport,
+    plain_delivery,
     plain_letter,
 )
 from jobqueue.backends.redis import checks, codec, keys, linking
@@ -38,6 +40,7 @@ from jobqueue.backends.redis.connection import Lines, Switchboard
 from jobqueue.backends.redis.controlling import control
 from jobqueue.backends.redis.courier import Courier
 from jobqueue.backends.redis.delivering import deliver
+from jobqueue.backends.redis.endpoints import EndpointCalls
 from jobqueue.backends.redis.noting import note_words
 from jobqueue.backends.redis.scheduling import ScheduleCalls
 from jobqueue.backends.redis.submitting import stage_and_commit
@@ -54,7 +57,7 @@ _ANNOUNCE_EVERY = 60.0
 _EVENT_ENTRIES = 100
 
 
-class RedisBackend(ScheduleCalls):
+class RedisBackend(ScheduleCalls, EndpointCalls):
     """Jobs in Redis 6.2 or newer, or Valkey.
 
     ``client`` is any ``redis.asyncio.Redis`` (fakeredis too): only its connection settings are used, on
@@ -250,8 +253,10 @@ class RedisBackend(ScheduleCalls):
             schedules_in_ms=int(schedules_in) if schedules_in else None,
         )
 
-    async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
-        return await deliver(self._courier(), queue, letter)
+    async def deliver(
+        self, queue: str, letter: LetterWriter = plain_letter, notice: NoticeWriter = plain_delivery
+    ) -> int:
+        return await deliver(self._courier(), queue, letter, notice)
 
     async def wait(self, queue: str, seconds: float) -> bool:
         key = keys.wake(self._namespace, queue)

@@ -1,20 +1,22 @@
 """The outbox: effects on other queues, written in the step that caused them and handed over here.
 
-An entry is taken out only after the other queue has it, so it may be handed over twice: letters are recognised by
-their job id, edges by being open no more, flows by their gate. What follows from an effect in the queue that gets it
-lies in that queue's outbox, and is handed on from here too; its own workers would find it in their next round.
+An entry is taken out only after the other queue has it, so it may be handed over twice: letters and deliveries are
+recognised by their job id, edges by being open no more, flows by their gate. What follows from an effect in the queue
+that gets it lies in that queue's outbox, and is handed on from here too; its own workers would find it in their next
+round.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobqueue.backends.protocol import LetterWriter, NewRecord
+from jobqueue.backends.protocol import LetterWriter, NewRecord, NoticeWriter, plain_delivery
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.codec import letter_record, text
 from jobqueue.backends.redis.courier import Asked, Courier
+from jobqueue.backends.redis.endpoints import notices_of
 from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.submitting import deliver_flow
 
@@ -23,12 +25,14 @@ _ROUNDS = 10_000
 """Batches that one delivery may lead to in other queues: an end to what has one anyhow."""
 
 
-async def deliver(courier: Courier, queue: str, letter: LetterWriter | None = None) -> int:
+async def deliver(
+    courier: Courier, queue: str, letter: LetterWriter | None = None, notice: NoticeWriter = plain_delivery
+) -> int:
     """Up to a hundred effects of ``queue``, and all that follows elsewhere; returns how many of its own.
 
-    Without a writer letters stay where they are.
+    Without a writer letters and notices stay where they are.
     """
-    count = await _empty(courier, queue, letter)
+    count = await _empty(courier, queue, letter, notice)
     for _ in range(_ROUNDS):
         if not courier.touched:
             break
@@ -38,7 +42,9 @@ async def deliver(courier: Courier, queue: str, letter: LetterWriter | None = No
     return count
 
 
-async def _empty(courier: Courier, queue: str, letter: LetterWriter | None = None) -> int:
+async def _empty(
+    courier: Courier, queue: str, letter: LetterWriter | None = None, notice: NoticeWriter = plain_delivery
+) -> int:
     outbox = keys.outbox(courier.namespace, queue)
     entries = await _entries(courier, outbox, letters=letter is not None)
     records: dict[str, list[NewRecord]] = defaultdict(list)
@@ -58,6 +64,11 @@ async def _empty(courier: Courier, queue: str, letter: LetterWriter | None = Non
                 await courier.spread(queue, fields)
             case "flow":
                 await deliver_flow(courier, queue, _word(fields, "flow"), _word(fields, "gate"))
+            case "notice":
+                for told in notices_of(queue, fields, flat):
+                    delivery = notice(told)
+                    if delivery is not None and told.target != queue:
+                        records[told.target].append(delivery)
             case _:
                 target, record = letter_record(flat, queue)
                 if letter is not None and target and target != queue:
@@ -75,14 +86,20 @@ async def _empty(courier: Courier, queue: str, letter: LetterWriter | None = Non
 
 
 async def _entries(courier: Courier, outbox: str, *, letters: bool) -> list[Any]:
-    """The first entries; without ``letters`` the first that are something else."""
+    """The first entries; without ``letters`` the first that are neither letters nor notices."""
     start = "-"
     while True:
         entries = await courier.calls.command("XRANGE", outbox, start, "+", "COUNT", _BATCH)
-        wanted = [entry for entry in entries if letters or b"kind" in entry[1][::2]]
+        wanted = [entry for entry in entries if letters or not _needs_writer(entry[1])]
         if wanted or len(entries) < _BATCH:
             return wanted
         start = f"({text(entries[-1][0])}"
+
+
+def _needs_writer(flat: Sequence[Any]) -> bool:
+    """Whether an entry is a letter, or a notice."""
+    kind = next((flat[at + 1] for at in range(0, len(flat) - 1, 2) if flat[at] == b"kind"), b"notice")
+    return kind == b"notice"
 
 
 def _word(fields: Mapping[str, Any], name: str) -> str:

@@ -27,6 +27,7 @@ from jobqueue.testing.contract.retention import RetentionContract
 from jobqueue.testing.contract.schedules import ScheduleContract
 from jobqueue.testing.contract.settling import SettlingContract
 from jobqueue.testing.contract.stats import StatsContract
+from jobqueue.testing.contract.webhooks import WebhookContract
 
 
 class BackendContract(
@@ -46,6 +47,7 @@ class BackendContract(
     LimitContract,
     GroupContract,
     ScheduleContract,
+    WebhookContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 
