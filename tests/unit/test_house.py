@@ -41,6 +41,9 @@ FLOORS = (
         "sync",
         "dead_letters",
         "worker_list",
+        "webhook",
+        "delivery",
+        "webhook_handle",
         "schedule",
         "stored_schedule",
         "schedules",
@@ -48,7 +51,7 @@ FLOORS = (
     ),
     ("flow", "flow_handle"),
     ("worker",),
-    ("testing",),
+    ("testing", "webhooks"),
 )
 
 
