@@ -95,7 +95,7 @@ class Webhooks:
 
     async def rotate(self, webhook_id: str, secret: str | SecretStr | None = None, *, overlap: Seconds = 86_400) -> str:
         """Give it another secret, drawn unless given; returns it. For ``overlap`` (seconds or timedelta) requests are
-        signed with the old one too, so that the receiver can change at any time in it.
+        signed with the old ones too, so that the receiver can change at any time in it; with 0 they sign no more.
 
         Raises WebhookNotFound, InvalidOption.
         """
@@ -107,9 +107,9 @@ class Webhooks:
             if definition.secrets[0].text == fresh:
                 return record
             older = [
-                one if one.until_ms is not None else Secret(text=one.text, until_ms=now_ms + span)
+                Secret(text=one.text, until_ms=min(now_ms + span, one.until_ms or now_ms + span))
                 for one in definition.secrets
-                if one.until_ms is None or one.until_ms > now_ms
+                if span and (one.until_ms is None or one.until_ms > now_ms)
             ]
             kept = (Secret(text=fresh), *older)[:MOST_SECRETS]
             return replace(record, definition=Definition(url=definition.url, secrets=kept).encode())

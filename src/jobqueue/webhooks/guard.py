@@ -116,8 +116,8 @@ def parsed(text: str) -> Address | None:
 
 
 def embedded(address: Address) -> Address | None:
-    """The address that is meant: IPv4 in IPv6's clothes (mapped, or by NAT64) is judged as IPv4. None where it means one
-    by way of a tunnel (6to4, Teredo) or in a way that nobody uses any more (compatible).
+    """The address that is meant: IPv4 in IPv6's clothes (mapped, or by NAT64) is judged as IPv4. None where it means
+    one by way of a tunnel (6to4, Teredo) or in a way that nobody uses any more (compatible).
     """
     if isinstance(address, IPv4Address):
         return address

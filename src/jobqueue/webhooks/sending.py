@@ -67,7 +67,7 @@ class Sender:
 
 
 class _Pinned(httpcore2.AsyncNetworkBackend):
-    """Connects to none but addresses that the guard has let through; the TLS handshake is still with the host's name."""
+    """Connects to none but addresses that the guard has let through; TLS is still spoken with the host's name."""
 
     def __init__(self, guard: Guard, *, plain: bool) -> None:
         self._guard = guard
