@@ -154,5 +154,8 @@ def unfit(address: Address) -> str | None:
 
 async def _looked_up(host: str, port: int) -> Sequence[str]:
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise OSError("the host's name is none") from error
     return [str(socket_address[0]) for *_, socket_address in found]
