@@ -10,27 +10,14 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from jobqueue import Delivery, Job, JobState, Queue, Registry, StoredWebhook, Webhook, Worker
+from jobqueue import Job, JobState, Queue, Registry, StoredWebhook, Webhook, Worker
 from jobqueue.backends import Backend
 from jobqueue.webhooks import deliver_webhooks
 from tests.webhooks.receiver import Received, Receiver
+from tests.webhooks.waiting import ended
 
 LOOPBACK = ["127.0.0.0/8"]
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-async def ended(tickets: Queue, count: int, state: JobState = JobState.COMPLETED) -> list[Delivery]:
-    """The deliveries of ``tickets``, once so many have come to ``state``."""
-    hooks = Queue("webhooks", backend=await tickets.backend())
-    cursor: str | None = "0"
-    async with asyncio.timeout(30):
-        found = await tickets.webhooks.deliveries(state=state)
-        if len(found) < count:
-            async for _ in hooks.events(after=cursor):
-                found = await tickets.webhooks.deliveries(state=state)
-                if len(found) >= count:
-                    break
-    return found
 
 
 async def test_a_job_that_ends_is_told_to_its_receiver(

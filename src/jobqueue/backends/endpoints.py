@@ -8,7 +8,7 @@ dies afterwards, none is lost, and none is told to an endpoint that came later.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -58,7 +58,7 @@ class EndpointRecord:
     id: str
     revision: str
     rules: Rules
-    definition: bytes
+    definition: bytes = field(repr=False)
     state: EndpointState = EndpointState.ON
     reason: str = ""
     since_ms: int = 0
@@ -72,7 +72,7 @@ class EndpointChange:
     expected: str
     revision: str
     rules: Rules
-    definition: bytes
+    definition: bytes = field(repr=False)
     state: EndpointState = EndpointState.ON
     reason: str = ""
 
