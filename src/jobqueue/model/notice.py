@@ -112,6 +112,8 @@ def _body(notice: Notice) -> bytes:
         "created_at": _moment(record.created_ms or None),
         "started_at": _moment(record.started_ms),
     }
+    if record.group:
+        facts["group"] = record.group
     if notice.occasion is not Occasion.RETRYING:
         facts["finished_at"] = _moment(notice.at_ms)
     else:

@@ -8,21 +8,58 @@ round.
 
 from __future__ import annotations
 
+import contextlib
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobqueue.backends.protocol import LetterWriter, NewRecord, NoticeWriter, plain_delivery
+from jobqueue.backends.protocol import LetterWriter, NewRecord, NoticeWriter, plain_delivery, plain_letter
 from jobqueue.backends.redis import keys
+from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import letter_record, text
 from jobqueue.backends.redis.courier import Asked, Courier
 from jobqueue.backends.redis.endpoints import notices_of
 from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.submitting import deliver_flow
+from jobqueue.errors import BackendError
 
 _BATCH = 100
 _ROUNDS = 10_000
 """Batches that one delivery may lead to in other queues: an end to what has one anyhow."""
+
+
+class OutboxCalls:
+    """The part of the Redis backend that hands effects over."""
+
+    _calls: Calls
+    _namespace: str
+
+    @abstractmethod
+    def _now(self) -> str: ...
+
+    @abstractmethod
+    async def _announce(self, queue: str) -> None: ...
+
+    async def deliver(
+        self, queue: str, letter: LetterWriter = plain_letter, notice: NoticeWriter = plain_delivery
+    ) -> int:
+        return await deliver(self._courier(), queue, letter, notice)
+
+    def _courier(self) -> Courier:
+        return Courier(self._calls, self._namespace, self._now, self._announce)
+
+    async def _deliver_edges(self, queue: str) -> int:
+        # Letters and notices stay: only a worker knows how its queue's are written.
+        return await deliver(self._courier(), queue)
+
+    async def _deliver_soon(self, queue: str, outbox: bool = True) -> None:
+        """Hand over what a call has left in the outbox. It has taken effect anyhow: workers see to the rest."""
+        if not outbox:
+            return
+        with contextlib.suppress(BackendError):
+            while await self._deliver_edges(queue):
+                pass
 
 
 async def deliver(
