@@ -36,7 +36,7 @@ class Shop:
         self.authority = trustme.CA()
         self.asked_for: list[str | None] = []
         self.server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.authority.issue_cert(NAME).configure_cert(self.server)
+        self.authority.issue_cert(NAME).configure_cert(self.server)  # pyright: ignore[reportUnknownMemberType]
         self.server.sni_callback = self._note
 
     def _note(self, _: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> None:
@@ -45,7 +45,7 @@ class Shop:
     def trusting(self) -> ssl.SSLContext:
         """A client's context that trusts its authority."""
         context = ssl.create_default_context()
-        self.authority.configure_trust(context)
+        self.authority.configure_trust(context)  # pyright: ignore[reportUnknownMemberType]
         return context
 
 

@@ -43,7 +43,7 @@ async def worker(url: str, when: str = "never") -> AsyncGenerator[asyncio.subpro
 async def outbox(url: str) -> int:
     """How many effects wait in it."""
     async with redis.asyncio.Redis.from_url(url) as client:  # pyright: ignore[reportUnknownMemberType]
-        return int(await client.xlen("jobqueue:{tickets}:outbox"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        return int(await client.xlen("jobqueue:{tickets}:outbox"))
 
 
 @pytest.mark.parametrize("when", ["settled", "handed"])
