@@ -44,7 +44,7 @@ from jobqueue.backends.operations import (
 from jobqueue.backends.scheduling import Scheduling
 from jobqueue.model.letter import letter_for
 from jobqueue.model.links import Need, Spawning
-from jobqueue.model.notice import Notice, delivery_for
+from jobqueue.model.notice import Notice, delivery_for, delivery_group
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
 
@@ -125,7 +125,7 @@ NoticeWriter = Callable[[Notice], NewRecord | None]
 def plain_delivery(notice: Notice) -> NewRecord | None:
     """The delivery of ``notice``, as it is sent."""
     delivery = delivery_for(notice)
-    return None if delivery is None else NewRecord(*delivery)
+    return None if delivery is None else NewRecord(*delivery, group=delivery_group(notice))
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from jobqueue.errors import (
     InvalidInput,
     InvalidOption,
     MissingExtra,
+    RateLimited,
     Snooze,
     Unrecoverable,
     WebhookNotFound,
@@ -104,14 +105,11 @@ class Deliverer:
     def __init__(self, sender: Sender, *, patience: float) -> None:
         self._sender = sender
         self._patience = patience
-        self._held: dict[tuple[str, str], float] = {}
-        """Endpoints of this process that asked to be left alone, and until when (monotonic)."""
 
     async def deliver(self, job: Job[WebhookDelivery, None]) -> None:
         """One try. Raises what the worker is to make of it, and nothing where the endpoint has taken it."""
         content, tries = job.data, Tries.decode(job.record.checkpoint)
         target = await self._target(job, tries)
-        self._wait_if_held(content)
         at_ms, began = SYSTEM_CLOCK.now_ms(), SYSTEM_CLOCK.monotonic()
         body = content.body.encode()
         headers = {
@@ -158,15 +156,6 @@ class Deliverer:
             # Perhaps by a worker that has the key.
             raise DeliveryFailed(f"webhook {content.endpoint!r} cannot be read here: {error}") from None
 
-    def _wait_if_held(self, content: WebhookDelivery) -> None:
-        until = self._held.get((content.origin, content.endpoint))
-        if until is None:
-            return
-        left = until - SYSTEM_CLOCK.monotonic()
-        if left > 0:
-            raise Snooze(later(left), f"webhook {content.endpoint!r} asked to be left alone")
-        del self._held[content.origin, content.endpoint]
-
     async def _not_taken(self, job: Job[WebhookDelivery, None], target: _Target, answer: Answer) -> None:
         content = job.data
         if answer.status == _GONE:
@@ -174,10 +163,10 @@ class Deliverer:
             raise Unrecoverable(f"webhook {content.endpoint!r} answered 410: it is gone, and has been disabled")
         after = retry_after_of(answer.retry_after, datetime.now(UTC))
         if answer.status == _TOO_MANY and after is not None:
-            self._held[content.origin, content.endpoint] = SYSTEM_CLOCK.monotonic() + after
             age = (datetime.now(UTC) - job.created_at).total_seconds()
-            if age + after < self._patience:
-                raise Snooze(later(after), f"webhook {content.endpoint!r} answered 429")
+            if age + after < self._patience and job.group is not None:
+                # Its group is that of the endpoint: nobody sends there meanwhile.
+                raise RateLimited(later(after), f"webhook {content.endpoint!r} answered 429")
         raise DeliveryFailed(f"the endpoint answered {answer.status}", status=answer.status, retry_after=after)
 
     async def _disable(self, job: Job[WebhookDelivery, None], target: _Target) -> None:

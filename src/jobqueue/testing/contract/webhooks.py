@@ -184,6 +184,7 @@ class WebhookContract:
         assert "data" not in json.loads(bare_data.body)["data"]
         assert json.loads(curious_data.body)["data"]["data"] == 1
         assert bare.id != curious.id
+        assert (bare.group, curious.group) == (f"{QUEUE}/bare", f"{QUEUE}/curious"), "they take turns"
         assert {HOOKS, "hooks-2"} <= set(await backend.queues())
 
     async def test_what_would_be_too_large_is_left_out_and_named(self, backend: Backend) -> None:
