@@ -21,6 +21,7 @@
     │   └── BackendClosed             used after close()
     ├── JobNotFound (LookupError)     no job of that id in the queue
     ├── ScheduleNotFound (LookupError)  no schedule of that id in the queue
+    ├── WebhookNotFound (LookupError)   no webhook of that id in the queue
     ├── InvalidState                  the job is in a state that does not allow the operation
     ├── LeaseLost                     the job is no longer this worker's
     ├── JobFailed                     job.result(): the job failed for good
@@ -148,6 +149,10 @@ class JobNotFound(JobQueueError, LookupError):
 
 class ScheduleNotFound(JobQueueError, LookupError):
     """There is no schedule of that id in the queue."""
+
+
+class WebhookNotFound(JobQueueError, LookupError):
+    """There is no webhook of that id in the queue."""
 
 
 class InvalidState(JobQueueError):

@@ -203,6 +203,11 @@ class Job(Generic[DataT, ResultT]):
         return _value(self._record.checkpoint, "checkpoint")
 
     @property
+    def backend(self) -> Backend:
+        """The backend that it lives on."""
+        return self._backend
+
+    @property
     def record(self) -> JobRecord:
         """The stored form: milliseconds and JSON."""
         return self._record

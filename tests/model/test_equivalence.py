@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from jobqueue import JobQueueError
 from jobqueue.backends import Backend, MemoryBackend, RedisBackend
+from jobqueue.backends.endpoints import EndpointChange, EndpointRecord, EndpointState, Rules
 from jobqueue.backends.operations import PauseGroup, PurgeGroup, ResumeGroup, SetGroupLimits, SetLimits
 from jobqueue.backends.protocol import (
     Amendment,
@@ -49,13 +50,15 @@ from jobqueue.backends.protocol import (
 from jobqueue.backends.scheduling import Firing, ScheduleChange, ScheduleRecord
 from jobqueue.model.limits import GroupLimits, Limits, Rate
 from jobqueue.model.links import Need, OnFailure, Spawning
+from jobqueue.model.notice import Occasion, Part
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
 from jobqueue.testing import ManualClock
 
-QUEUE, DEAD, OTHER = "tickets", "dead-letter", "mail"
+QUEUE, DEAD, OTHER, HOOKS = "tickets", "dead-letter", "mail", "webhooks"
 ERROR = JobError("ValueError", "no", "Traceback …")
 IDS = [f"job-{number}" for number in range(8)]
+ENDPOINTS = ["books", "crm"]
 SCHEDULES = ["nightly", "hourly", "other"]
 TYPES = ("ticket.created", "sms.send", "mail.send")
 GROUPS = ("a", "b", "c")
@@ -422,6 +425,46 @@ class Equivalence(RuleBasedStateMachine):
             self.due = self.due[1:]
         self._both(lambda backend: backend.fire_schedules(QUEUE, firings))
 
+    @rule(
+        queue=st.sampled_from([QUEUE, QUEUE, OTHER]),
+        endpoint=st.sampled_from(ENDPOINTS),
+        occasions=st.sets(st.sampled_from(Occasion), min_size=1),
+        types=st.sampled_from([("*",), ("ticket.*", "x"), ("t", "sms.send")]),
+        include=st.sets(st.sampled_from(Part)),
+        carrier=st.sampled_from([HOOKS, HOOKS, OTHER]),
+        state=st.sampled_from([EndpointState.ON, EndpointState.ON, *EndpointState]),
+        seen=st.booleans(),
+    )
+    def write_endpoint(
+        self,
+        queue: str,
+        endpoint: str,
+        occasions: set[Occasion],
+        types: tuple[str, ...],
+        include: set[Part],
+        carrier: str,
+        state: EndpointState,
+        seen: bool,
+    ) -> None:
+        found: list[EndpointRecord] = self._both(lambda backend: backend.find_endpoints(queue, ids=[endpoint]))
+        known = found[0] if found and seen else None
+        self.revisions += 1
+        change = EndpointChange(
+            endpoint,
+            known.revision if known else "",
+            f"r{self.revisions}",
+            Rules(frozenset(occasions), carrier, types, frozenset(include)),
+            b"{}",
+            state,
+            "" if state is EndpointState.ON else "because",
+        )
+        for _ in range(2):
+            self._both(lambda backend: backend.write_endpoint(queue, change))
+
+    @rule(queue=st.sampled_from([QUEUE, OTHER]), endpoint=st.sampled_from(ENDPOINTS))
+    def remove_endpoint(self, queue: str, endpoint: str) -> None:
+        self._both(lambda backend: backend.remove_endpoint(queue, endpoint))
+
     @invariant()
     def all_that_is_visible_is_the_same(self) -> None:
         self._both(_picture)
@@ -433,12 +476,13 @@ async def _picture(backend: Backend) -> Any:
         [await backend.logs(QUEUE, job_id) for job_id in IDS],
         [await backend.inputs(queue, job_id) for queue in (QUEUE, OTHER) for job_id in IDS],
         [await backend.flow(QUEUE, name) for name in ("flow-0", "flow-1", "flow-2")],
-        [await backend.find(queue, state, limit=100) for queue in (QUEUE, DEAD, OTHER) for state in JobState],
+        [await backend.find(queue, state, limit=100) for queue in (QUEUE, DEAD, OTHER, HOOKS) for state in JobState],
         [await backend.status(queue) for queue in (QUEUE, DEAD, OTHER)],
         [await backend.groups(QUEUE), await backend.groups(QUEUE, after="a", limit=1), await backend.group(QUEUE, "b")],
         await backend.limits(QUEUE),
         await backend.queues(),
         await backend.workers(QUEUE),
+        [await backend.find_endpoints(queue) for queue in (QUEUE, OTHER)],
         await backend.find_schedules(QUEUE),
         await backend.find_schedules(QUEUE, declared=True),
         [(event.type, event.job_id, event.at_ms, event.detail) for event in await _events(backend)],

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from jobqueue.backends.endpoints import Endpoints
 from jobqueue.backends.looking import EventPage as EventPage, Looking, Presence as Presence, Status as Status
 from jobqueue.backends.operations import (
     LOG_LINES_KEPT as LOG_LINES_KEPT,
@@ -43,6 +44,7 @@ from jobqueue.backends.operations import (
 from jobqueue.backends.scheduling import Scheduling
 from jobqueue.model.letter import letter_for
 from jobqueue.model.links import Need, Spawning
+from jobqueue.model.notice import Notice, delivery_for, delivery_group
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
 
@@ -114,6 +116,16 @@ def plain_letter(target: str, record: JobRecord) -> NewRecord:
     """The letter about ``record``, the same wherever it goes."""
     del target
     return NewRecord(*letter_for(record))
+
+
+NoticeWriter = Callable[[Notice], NewRecord | None]
+"""Makes the delivery that tells an endpoint of a job; None if it is to be told nothing."""
+
+
+def plain_delivery(notice: Notice) -> NewRecord | None:
+    """The delivery of ``notice``, as it is sent."""
+    delivery = delivery_for(notice)
+    return None if delivery is None else NewRecord(*delivery, group=delivery_group(notice))
 
 
 @dataclass(slots=True)
@@ -233,7 +245,7 @@ class UpkeepReport:
     schedules_in_ms: int | None = None
 
 
-class Backend(Looking, Scheduling, Protocol):
+class Backend(Looking, Scheduling, Endpoints, Protocol):
     """See the module's docstring; every queue name has been checked by the caller."""
 
     async def open(self) -> None:
@@ -306,12 +318,14 @@ class Backend(Looking, Scheduling, Protocol):
         """Do one bounded round of background work; any number of workers may do it at the same time."""
         ...
 
-    async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
+    async def deliver(
+        self, queue: str, letter: LetterWriter = plain_letter, notice: NoticeWriter = plain_delivery
+    ) -> int:
         """Hand the queue's outbox (a bounded part of it) to the queues it is meant for, and what follows there on to
         the next; returns how many effects of this queue's.
 
-        At least once, and idempotent: letters by their job id, edges because only an open one can be resolved. Letters
-        are what ``letter`` makes of failed jobs as they are stored.
+        At least once, and idempotent: letters and deliveries by their job id, edges because only an open one can be
+        resolved. Letters are what ``letter`` makes of failed jobs as they are stored, deliveries what ``notice`` makes.
         """
         ...
 

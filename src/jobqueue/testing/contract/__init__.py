@@ -28,6 +28,7 @@ from jobqueue.testing.contract.retention import RetentionContract
 from jobqueue.testing.contract.schedules import ScheduleContract
 from jobqueue.testing.contract.settling import SettlingContract
 from jobqueue.testing.contract.stats import StatsContract
+from jobqueue.testing.contract.webhooks import WebhookContract
 
 
 class BackendContract(
@@ -48,6 +49,7 @@ class BackendContract(
     GroupContract,
     ArrivalContract,
     ScheduleContract,
+    WebhookContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 

@@ -61,12 +61,13 @@ end
 
 local refused, outbox = {}, false
 local meta = redis.call('HMGET', P .. 'meta', 'paused', 'hold', 'token', 'done', 'lives', 'logged', 'lined',
-  'limited', 'awaited', 'linked')
+  'limited', 'awaited', 'linked', 'hooked')
 local paused, hold, last_token, done = meta[1] == '1', tonumber(meta[2] or 0), tonumber(meta[3] or 0), meta[4]
 -- Most queues have none of these at most times, so one question stands for four.
 local unusual = redis.call('EXISTS', P .. 'cancelling', P .. 'retention', P .. 'expiring', P .. 'delayed') > 0
 local done_before = done
 traits.lives, traits.logged, traits.lined, traits.linked = meta[5] and true, meta[6] and true, meta[7] and true, meta[10] and true
+traits.hooked = meta[11] and true
 if not unusual then traits.timed = false end
 
 if completions + others > 0 then
@@ -136,6 +137,14 @@ if completions + others > 0 then
       for n, i in ipairs(completed) do end_of(P, told_ids[n], 'completed', '', ARGV[14 + 3 * i], '') end
       -- END RARELY
     end
+    if traits.hooked then
+      -- RARELY
+      for n, i in ipairs(completed) do
+        local id = told_ids[n]
+        if leave_notices(P, now, id, 'completed', started[id], ARGV[14 + 3 * i]) then outbox = true end
+      end
+      -- END RARELY
+    end
     tell_each('completed', told_ids, told_results)
     forget(P, drop)
     if #scored > 0 then
@@ -165,6 +174,7 @@ if completions + others > 0 then
             redis.call('SET', P .. 'end:' .. id, ending(started[id], now_text, a))
             if tonumber(c) > 0 then on_timetable(P, 'retention', now + tonumber(c), id) end
             end_of(P, id, 'completed', '', a, '')
+            if leave_notices(P, now, id, 'completed', started[id], a) then outbox = true end
             keep(P, 'completed', id, done, tonumber(b))
           elseif kind == 'r' then
             count_up(P, id, 'failures')
@@ -178,6 +188,7 @@ if completions + others > 0 then
               join(P, { id }, { priority_of(P, id) })
             end
             tell('retrying', id, b)
+            if leave_notices(P, now, id, 'retrying', nil, nil, b) then outbox = true end
           elseif kind == 'f' or kind == 'F' then
             if fail(P, id, now, started[id], a, ARGV[place + 6], kind == 'f', tonumber(b), tonumber(c), ARGV[place + 7]) then
               outbox = true
@@ -213,7 +224,7 @@ if completions + others > 0 then
               tell('unblocked', id)
             end
           else
-            cancelled(P, id, now, started[id], a, tonumber(b), tonumber(c))
+            if cancelled(P, id, now, started[id], a, tonumber(b), tonumber(c)) then outbox = true end
           end
         end
       end
