@@ -10,6 +10,7 @@ import pytest
 import redis.asyncio
 
 from jobqueue.backends import RedisBackend
+from jobqueue.backends.endpoints import EndpointChange, Rules
 from jobqueue.backends.operations import PauseGroup, PurgeGroup, ResumeGroup, SetGroupLimits, SetLimits
 from jobqueue.backends.protocol import (
     Cancel,
@@ -40,11 +41,12 @@ from jobqueue.backends.scheduling import Firing, ScheduleChange
 from jobqueue.errors import BackendUnavailable, GroupFull
 from jobqueue.model.limits import GroupLimits, Limits
 from jobqueue.model.links import Need
+from jobqueue.model.notice import Occasion, WebhookDelivery
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
 from jobqueue.testing import ManualClock
 
-QUEUE, OTHER, LETTERS = "tickets", "other", "letters"
+QUEUE, OTHER, LETTERS, HOOKS = "tickets", "other", "letters", "webhooks"
 HOME, THIRD, GROUPED = "home", "third", "grouped"
 ERROR = JobError("ValueError", "no", "")
 
@@ -90,6 +92,7 @@ class Story:
 
     async def tell(self) -> None:
         add = self._add
+        await self._put_endpoints()
         await add("a", "b", "c", "d", "e", "f", "g", "h")
         await add("later", "sooner", "never", delay_ms=60_000)
         a, b, c, d, e, f = await self._claim(6)
@@ -146,6 +149,14 @@ class Story:
         for lease, outcome in ((one, Failed(ERROR)), (dependant, Completed(b"2"))):
             await self._exchange(HOME, settlements=[Settlement(lease.id, lease.token or 0, outcome)])
         await insist(lambda: backend.deliver(HOME))
+
+    async def _put_endpoints(self) -> None:
+        """Whom to tell of all that follows."""
+        backend, rules = self._backend, Rules(frozenset(Occasion), HOOKS)
+        for endpoint in ("books", "gone"):
+            change = EndpointChange(endpoint, "", "r1", rules, b"{}")
+            assert await insist(lambda change=change: backend.write_endpoint(QUEUE, change))
+        assert await insist(lambda: backend.remove_endpoint(QUEUE, "gone"))
 
     async def _keep_schedules(self) -> None:
         backend, now = self._backend, self._clock.now_ms()
@@ -227,6 +238,13 @@ class Story:
             seen[f"{queue} events"] = [
                 event for event, before in zip(told, [None, *told], strict=False) if event != before
             ]
+        while await insist(lambda: backend.deliver(QUEUE)):
+            pass
+        deliveries = await insist(lambda: backend.find(HOOKS, JobState.WAITING))
+        contents = [WebhookDelivery.model_validate_json(found.data) for found in deliveries]
+        assert contents
+        seen["deliveries"] = [(one.endpoint, one.occasion, one.job_id) for one in contents]
+        seen["endpoints"] = [found.id for found in await insist(lambda: backend.find_endpoints(QUEUE))]
         seen["stats"] = [counters for _, counters in await insist(lambda: backend.stats(QUEUE, 60))]
         seen["one"] = await insist(lambda: backend.get(QUEUE, "a"))
         seen["third"] = (await insist(lambda: backend.status(THIRD))).counts
