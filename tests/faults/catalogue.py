@@ -37,7 +37,7 @@ from tests.faults.stops import no_attempt_was_spent, resisted_stops
 FAULTS: dict[str, Fault] = {
     "F1": Fault(nothing_at_all, inspect=all_ran_once_and_left_nothing),
     # Whatever is there when three workers are killed, one after the other, is buried: nobody can tell it from a cause.
-    "F2": Fault(strikes.killed_workers, innocent=False),
+    "F2": Fault(strikes.killed_workers, recovers=True, innocent=False),
     "F3": Fault(strikes.killed_server, outages=True),
     "F4": Fault(strikes.stalled_server, outages=True),
     "F5": Fault(long_outage, proxied=True, outages=True, inspect=outages_are_borne_quietly, loaded=False),
@@ -97,7 +97,7 @@ LONG: dict[str, Plan] = {
 
 QUICK: dict[str, Plan] = {
     "F1": Plan(jobs=1000, times=0, seed=0, lease=5),
-    "F2": Plan(jobs=1000, times=4, seed=0, lease=3, longest=0.2, every=1),
+    "F2": Plan(jobs=1000, times=4, seed=0, lease=3, longest=0.2, every=1, slack=3),
     "F3": Plan(jobs=1000, times=3, seed=0, lease=5, every=0.6),
     "F4": Plan(jobs=600, times=2, seed=0, lease=1, every=0.3),
     "F5": Plan(jobs=60, times=1, seed=0, lease=2, longest=2, every=0.5),

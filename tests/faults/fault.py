@@ -30,6 +30,8 @@ class Fault:
     server: type[DurableServer] = DurableServer
     dress: Callable[[Plan, Path], Sequence[Outfit]] | None = None
     """How the workers differ from plain ones, if they do; what they need is put into the run's folder."""
+    recovers: bool = False
+    """Whether what it cuts short must run again as soon as is promised: within a lease and a round of upkeep."""
     innocent: bool = True
     """Whether no job may be buried but those that kill workers themselves."""
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-Deed = Literal["ready", "acknowledged", "started", "token", "cancelled", "ended", "disturbed", "hole", "woken"]
+Deed = Literal[
+    "ready", "acknowledged", "started", "token", "cancelled", "ended", "disturbed", "recovered", "hole", "woken"
+]
 
 
 @dataclass(frozen=True, slots=True)

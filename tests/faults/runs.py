@@ -86,6 +86,10 @@ async def run(name: str, plan: Plan) -> Report:
             if fault.innocent and (wronged := [job_id for job_id in buried if not job_id.startswith(POISONOUS)]):
                 scene.complaints.append(f"buried, though they did nothing: {sorted(wronged)}")
     judgement = judge(found, completed, scene.attempted, buried=buried, mortal=scene.mortal, outages=fault.outages)
+    # A lease, and a round of upkeep, which comes every third of one.
+    promised = plan.lease * 4 / 3 * plan.slack
+    if fault.recovers and judgement.recovery_p99 > promised:
+        scene.complaints.append(f"p99 of recovery is {judgement.recovery_p99:.1f} s, {promised:.1f} s are promised")
     return Report(name, plan, struck, judgement, tuple(codes), tuple(scene.complaints), scene.figures)
 
 

@@ -117,6 +117,17 @@ def test_a_repeat_needs_a_reason() -> None:
     killed = _entries("acknowledged a 1", "started a 2", "disturbed - 2", "started a 3", "ended a 3")
     judgement = judge(killed, ["a"], ["a"])
     assert (judgement.unexplained, judgement.repeated, judgement.recovery) == ((), 1, (1.0,))
+    again = _entries(
+        "acknowledged a 1",
+        "started a 2",
+        "disturbed - 2",
+        "recovered a 3",
+        "disturbed - 4",
+        "recovered a 5",
+        "started a 5",
+    )
+    judgement = judge(again, ["a"], ["a"])
+    assert (judgement.recovery, judgement.lost_again) == ((1.0,), 1)
     too_late = _entries("acknowledged a 1", "started a 2", "started a 3", "disturbed - 2")
     assert judge(too_late, ["a"], ["a"]).unexplained == ("a",)
     another = _entries("acknowledged a 1", "disturbed - 2", "started a 2", "started a 3")
