@@ -16,6 +16,7 @@ from jobqueue.errors import (
     BackendUnavailable,
     BadSignature,
     ConfigurationError,
+    GroupFull,
     InvalidData,
     InvalidInput,
     InvalidName,
@@ -30,6 +31,7 @@ from jobqueue.errors import (
     LeaseLost,
     MissingExtra,
     PayloadTooLarge,
+    QueueFull,
     RateLimited,
     RegistrationError,
     ScheduleNotFound,
@@ -41,6 +43,7 @@ from jobqueue.errors import (
 )
 from jobqueue.flow import Flow, Node, Reference
 from jobqueue.flow_handle import FlowHandle, FlowNode, FlowStatus
+from jobqueue.group import Group, GroupInfo
 from jobqueue.inputs import Dependencies, Dependency, Results
 from jobqueue.job import Job, LogLine
 from jobqueue.job_type import JobType
@@ -49,6 +52,7 @@ from jobqueue.logs import JobLogHandler, add_job_context
 from jobqueue.model.batch import Batch
 from jobqueue.model.events import Event, EventType
 from jobqueue.model.letter import DeadLetter
+from jobqueue.model.limits import GroupLimits, Limits, Rate
 from jobqueue.model.links import After, OnFailure
 from jobqueue.model.options import JobOptions, Keep, Priority
 from jobqueue.model.record import JobError, JobState
@@ -96,6 +100,10 @@ __all__ = [
     "FlowHandle",
     "FlowNode",
     "FlowStatus",
+    "Group",
+    "GroupFull",
+    "GroupInfo",
+    "GroupLimits",
     "Happening",
     "InvalidData",
     "InvalidInput",
@@ -120,6 +128,7 @@ __all__ = [
     "Keep",
     "LeaseLost",
     "Letter",
+    "Limits",
     "LogLine",
     "Middleware",
     "MissingExtra",
@@ -130,6 +139,8 @@ __all__ = [
     "Priority",
     "Processor",
     "Queue",
+    "QueueFull",
+    "Rate",
     "RateLimited",
     "Reference",
     "RegistrationError",

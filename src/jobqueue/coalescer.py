@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from jobqueue.backends.protocol import MAX_BATCH, Backend, Enqueued, NewRecord
-from jobqueue.errors import BackendError
+from jobqueue.errors import BackendError, JobQueueError, QueueFull
 
 
 class Coalescer:
@@ -51,6 +51,9 @@ class Coalescer:
     async def _write(self, backend: Backend, batch: list[tuple[NewRecord, asyncio.Future[Enqueued]]]) -> None:
         try:
             answers = await backend.enqueue(self._queue, [job for job, _ in batch])
+        except QueueFull:
+            await self._write_singly(backend, batch)
+            return
         except BaseException as error:
             reached = error if isinstance(error, Exception) else BackendError("the event loop is shutting down")
             for _, answer in batch:
@@ -62,3 +65,17 @@ class Coalescer:
         for (_, answer), enqueued in zip(batch, answers, strict=True):
             if not answer.done():
                 answer.set_result(enqueued)
+
+    async def _write_singly(self, backend: Backend, batch: list[tuple[NewRecord, asyncio.Future[Enqueued]]]) -> None:
+        """There is no room for all of them: nobody is refused for the others' sake."""
+        for job, answer in batch:
+            if answer.done():
+                continue
+            try:
+                (enqueued,) = await backend.enqueue(self._queue, [job])
+            except JobQueueError as error:
+                if not answer.done():
+                    answer.set_exception(error)
+            else:
+                if not answer.done():
+                    answer.set_result(enqueued)

@@ -100,6 +100,7 @@ class DeadLetters:
                 type=content.type,
                 data=encoded if encoded is not None else ANY_JSON.encode(content.data),
                 priority=content.priority,
+                group=content.group,
             )
             revived = (await backend.enqueue(content.origin, [again]))[0].created
         except InvalidState:

@@ -14,7 +14,7 @@ from jobqueue.job_type import JobType
 from jobqueue.logs import SCHEDULE_DECLARED, SCHEDULE_WITHDRAWN, emit
 from jobqueue.model.naming import checked_name
 from jobqueue.model.plan import Plan
-from jobqueue.new_job import EnqueueOptions, JobDefaults, new_job
+from jobqueue.new_job import JobDefaults, JobWishes, new_job
 from jobqueue.queue import Queue
 from jobqueue.schedule import Schedule, job_bytes, job_of
 from jobqueue.schedules import put_schedule
@@ -28,7 +28,7 @@ class Declaration:
     id: str | None
     queue: str | None
     data: object
-    options: EnqueueOptions
+    options: JobWishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class DeclaredSchedule:
     plan: Plan
     job_type: JobType[Any, Any]
     data: object
-    options: EnqueueOptions
+    options: JobWishes
 
     def job(self, defaults: JobDefaults) -> bytes:
         """The job as it is stored. Raises InvalidInput."""

@@ -10,6 +10,8 @@
     │   ├── InvalidData               not JSON, or not what the job type's model asks for
     │   │   └── BadSignature          stored, and not sealed by a key of ours (see connect's ``codec``)
     │   └── PayloadTooLarge           over the size limit
+    ├── QueueFull                     too many jobs wait; nothing was written
+    │   └── GroupFull                 too many jobs of one group wait
     ├── RegistrationError             a processor or job type declared twice or at odds
     ├── BackendError                  the storage below
     │   ├── BackendUnavailable        not reachable within the deadline
@@ -28,7 +30,7 @@
         ├── Unrecoverable             fail now, whatever attempts are left
         ├── Snooze                    run again later, without spending an attempt
         ├── WaitForChildren           run again when the jobs it has added are done
-        └── RateLimited               stop the queue for a time, without spending an attempt
+        └── RateLimited               stop the queue or the group for a time, without spending an attempt
 
 The first line of a class's docstring is its message where none is given, so that no error is ever
 raised blank (an idea of procrastinate's).
@@ -90,6 +92,25 @@ class BadSignature(InvalidData):
 
 class PayloadTooLarge(InvalidInput):
     """The job's data is larger than the limit; store it elsewhere and enqueue a reference."""
+
+
+class QueueFull(JobQueueError):
+    """The queue holds as many unstarted jobs as it may; nothing was written.
+
+    ``limit`` is its ``max_waiting``. Try again later, or enqueue with ``wait=`` seconds.
+    """
+
+    def __init__(self, message: str | None = None, *, limit: int = 0) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class GroupFull(QueueFull):
+    """The group holds as many waiting jobs as it may; nothing was written. ``group`` names it."""
+
+    def __init__(self, message: str | None = None, *, limit: int = 0, group: str = "") -> None:
+        super().__init__(message, limit=limit)
+        self.group = group
 
 
 class RegistrationError(JobQueueError):
@@ -197,8 +218,8 @@ class WaitForChildren(JobSignal):
 class RateLimited(JobSignal):
     """The processor was told to slow down.
 
-    ``after`` is in seconds (or a ``timedelta``). The whole queue claims nothing for that time; the job goes back
-    to the front of its priority and no attempt is spent.
+    ``after`` is in seconds (or a ``timedelta``). For that time nothing of the job's group is started, or, where it has
+    none, nothing of the whole queue; the job goes back to the front of its priority and no attempt is spent.
     """
 
     def __init__(self, after: float | timedelta, message: str | None = None) -> None:

@@ -23,7 +23,7 @@ from jobqueue.job_type import JobType
 from jobqueue.model.links import MOST_IN_FLOW, After, DependsOn, Need, OnFailure, need_of, needs_of
 from jobqueue.model.naming import checked_job_id
 from jobqueue.model.options import Path, Ref
-from jobqueue.new_job import CheckedJob, EnqueueOptions, NewJob, checked_job, new_job
+from jobqueue.new_job import CheckedJob, JobWishes, NewJob, checked_job, new_job
 from jobqueue.queue import Queue
 
 DataT = TypeVar("DataT", default=Any)
@@ -106,7 +106,7 @@ class Flow:
         after: Iterable[DependsOn] = (),
         name: str | None = None,
         queue: Queue | str | None = None,
-        **options: Unpack[EnqueueOptions],
+        **options: Unpack[JobWishes],
     ) -> Node[DataT, ResultT]: ...
     @overload
     def add(
@@ -117,7 +117,7 @@ class Flow:
         after: Iterable[DependsOn] = (),
         name: str | None = None,
         queue: Queue | str | None = None,
-        **options: Unpack[EnqueueOptions],
+        **options: Unpack[JobWishes],
     ) -> Node[Any, Any]: ...
     def add(
         self,
@@ -127,7 +127,7 @@ class Flow:
         after: Iterable[DependsOn] = (),
         name: str | None = None,
         queue: Queue | str | None = None,
-        **options: Unpack[EnqueueOptions],
+        **options: Unpack[JobWishes],
     ) -> Node[Any, Any]:
         """Add one job, to run after those nodes (or jobs that exist, also as ``After(node, on_failure="run")``).
 
@@ -199,7 +199,7 @@ class Flow:
         return FlowHandle(self.queue, self.id)
 
     def _add(self, job: NewJob, after: Iterable[DependsOn]) -> Node[Any, Any]:
-        names = EnqueueOptions.__annotations__
+        names = JobWishes.__annotations__
         options = {name: getattr(job, name) for name in names if getattr(job, name) != getattr(_BLANK, name)}
         add = cast("Callable[..., Node[Any, Any]]", self.add)
         return add(job.type, job.data, after=after, **options)

@@ -139,6 +139,11 @@ class Job(Generic[DataT, ResultT]):
         return self.options.tags
 
     @property
+    def group(self) -> str | None:
+        """The group it takes turns with, if it has one."""
+        return self._record.group or None
+
+    @property
     def options(self) -> JobOptions:
         """What was asked for at enqueue; None where nothing was."""
         if self._options is None:

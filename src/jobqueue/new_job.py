@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from jobqueue.backends.protocol import NewRecord
 from jobqueue.catalogue import Catalogue
@@ -14,7 +14,7 @@ from jobqueue.errors import InvalidOption, UnknownOption
 from jobqueue.ids import new_job_id
 from jobqueue.job_type import JobType
 from jobqueue.model.links import MOST_NEEDS, DependsOn, OnFailure, needs_of
-from jobqueue.model.naming import checked_job_id, checked_name
+from jobqueue.model.naming import checked_group, checked_job_id, checked_name
 from jobqueue.model.options import NO_OPTIONS, Keep, Ref, checked_priority, options
 from jobqueue.model.payloads import ANY_JSON, Payload
 from jobqueue.model.retry import Retry
@@ -31,10 +31,11 @@ class JobDefaults:
     keep: Keep | None = None
     expires_in: Seconds | None = None
     tags: Iterable[str] = ()
+    wait: Seconds | None = None
 
 
-class EnqueueOptions(TypedDict, total=False):
-    """What ``enqueue`` may be asked for, in all its spellings.
+class JobWishes(TypedDict, total=False):
+    """What may be asked for a new job, in all its spellings.
 
     ``priority``: lower runs first (default 3). ``delay`` (seconds or timedelta) or ``run_at`` (aware datetime): not
     before then. ``job_id``: an id that exists, in any state, is left as it is and returned, so that the call may be
@@ -42,7 +43,8 @@ class EnqueueOptions(TypedDict, total=False):
     fail if not started by then. ``tags``: up to 16 names. ``lifo``: to the front of its priority. ``keep``: how long a
     finished job is remembered. ``depends_on``: jobs that must be done first (Jobs, pairs of queue and id, ``After(job,
     on_failure=…)``); the delay then counts from there. ``on_failure``: what becomes of this job when one of those does
-    not complete: "fail" (it fails too; the default), "run" (it runs, and sees the failure) or "ignore".
+    not complete: "fail" (it fails too; the default), "run" (it runs, and sees the failure) or "ignore". ``group``: jobs
+    of one group take turns with other groups.
     """
 
     priority: int | None
@@ -57,6 +59,15 @@ class EnqueueOptions(TypedDict, total=False):
     keep: Keep | None
     depends_on: Iterable[DependsOn]
     on_failure: OnFailure | str
+    group: str | None
+
+
+class EnqueueOptions(JobWishes, total=False):
+    """What ``enqueue`` may be asked for: all of :class:`JobWishes`, and ``wait``: for how many seconds to wait for room
+    in a full queue or group before QueueFull is raised.
+    """
+
+    wait: Seconds | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,18 +91,20 @@ class NewJob:
     keep: Keep | None = None
     depends_on: Iterable[DependsOn] = ()
     on_failure: OnFailure | str = OnFailure.FAIL
+    group: str | None = None
 
 
-def new_job(type: str | JobType[Any, Any], data: Any, options: EnqueueOptions) -> NewJob:  # noqa: A002
-    """A NewJob of what somebody passed to ``enqueue``. Raises UnknownOption."""
-    if not options:
+def new_job(type: str | JobType[Any, Any], data: Any, wishes: JobWishes) -> NewJob:  # noqa: A002
+    """A NewJob of what somebody passed on. Raises UnknownOption."""
+    if not wishes:
         return NewJob(type, data)
-    unknown = sorted(set(options) - set(EnqueueOptions.__annotations__))
+    known = JobWishes.__annotations__
+    if "wait" in wishes:
+        raise UnknownOption("wait is an option of enqueue and enqueue_many: a full queue refuses nothing else")
+    unknown = sorted(set(wishes) - set(known))
     if unknown:
-        raise UnknownOption(
-            f"no such option: {', '.join(unknown)}; there are {', '.join(EnqueueOptions.__annotations__)}"
-        )
-    return NewJob(type, data, **options)
+        raise UnknownOption(f"no such option: {', '.join(unknown)}; there are {', '.join(known)}")
+    return NewJob(type, data, **cast("dict[str, Any]", wishes))
 
 
 @dataclass(slots=True)
@@ -151,6 +164,7 @@ def checked_job(
             expires_in_ms=_expires_in_ms(job, job_type, defaults),
             lifo=bool(job.lifo),
             needs=needs,
+            group="" if job.group is None else checked_group(job.group),
         ),
         payload,
         job_type.result if job_type else ANY_JSON,

@@ -27,6 +27,7 @@ class Registered(Generic[DataT]):
     def __init__(self, function: Callable[..., Any], job_type: JobType[DataT, Any], place: Place) -> None:
         self.job_type = job_type
         self.place: Place = place
+        self.concurrency: int | None = None
         self._queue: Queue | None = None
         for name in functools.WRAPPER_ASSIGNMENTS:
             setattr(self, name, getattr(function, name, None))
@@ -57,10 +58,15 @@ class Processor(Registered[DataT], Generic[DataT, ReturnT]):
     """
 
     def __init__(
-        self, function: Callable[[Job[DataT, Any]], ReturnT], job_type: JobType[DataT, Any], place: Place
+        self,
+        function: Callable[[Job[DataT, Any]], ReturnT],
+        job_type: JobType[DataT, Any],
+        place: Place,
+        concurrency: int | None = None,
     ) -> None:
         super().__init__(function, job_type, place)
         self.function = function
+        self.concurrency = concurrency
 
     def __call__(self, job: Job[DataT, Any]) -> ReturnT:
         return self.function(job)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Unpack, overload
+from typing import Any, Unpack, cast, overload
 
 from typing_extensions import TypeVar
 
+from jobqueue.backends.operations import SetLimits
 from jobqueue.backends.protocol import (
     MAX_BATCH,
     Amendment,
@@ -36,15 +38,18 @@ from jobqueue.default_backend import default_backend
 from jobqueue.errors import BackendUnavailable, InvalidOption, JobNotFound
 from jobqueue.job import Job
 from jobqueue.job_type import JobType
+from jobqueue.limiting import Limiting
 from jobqueue.logs import JOB_ENQUEUED, emit, listening
 from jobqueue.model.events import Event
+from jobqueue.model.limits import Limits
 from jobqueue.model.naming import checked_name
 from jobqueue.model.options import JobOptions, checked_priority, options
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.model.record import JobRecord, JobState
 from jobqueue.model.stats import MOST_MINUTES, JobStats, stats_of
 from jobqueue.model.times import Seconds, moment_ms, span_ms
-from jobqueue.new_job import CheckedJob, EnqueueOptions, JobDefaults, NewJob, checked_job, new_job
+from jobqueue.new_job import CheckedJob, EnqueueOptions, JobDefaults, JobWishes, NewJob, checked_job, new_job
+from jobqueue.room import with_room
 from jobqueue.schedules import Schedules
 
 DataT = TypeVar("DataT")
@@ -75,13 +80,14 @@ class Counts:
         )  # fmt: skip
 
 
-class Queue:
+class Queue(Limiting):
     """A queue by name.
 
     Without ``backend`` the process-wide one is used, opened on first use (see ``connect``). ``defaults`` are
     the weakest options: a job type's and a call's come first. ``dead_letter`` names the queue that gets a
-    letter for every job that fails for good; None turns letters off. Making a Queue costs nothing and writes
-    nothing; raises InvalidName. ``schedules`` is what it does by the clock.
+    letter for every job that fails for good; None turns letters off. ``limits`` are declared when this handle is
+    first used: they hold for all workers and producers until they are changed, by hand or by another declaration.
+    Making a Queue costs nothing and writes nothing; raises InvalidName. ``schedules`` is what it does by the clock.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class Queue:
         backend: Backend | None = None,
         defaults: JobDefaults | None = None,
         dead_letter: str | None = "dead-letter",
+        limits: Limits | None = None,
     ) -> None:
         self.name = checked_name("queue", name)
         self.defaults = defaults or _NO_DEFAULTS
@@ -105,11 +112,24 @@ class Queue:
         self.dead_letter = None if dead_letter == self.name else dead_letter
         self._backend = backend
         self._coalescer = Coalescer(self.name)
+        self._undeclared = limits
+        self._declaring = asyncio.Lock()
         self.schedules = Schedules(self.name, self.backend, self.defaults)
 
     async def backend(self) -> Backend:
         """The backend this queue lives on; opens the process-wide one where none was given."""
-        return self._backend if self._backend is not None else await default_backend()
+        backend = self._backend if self._backend is not None else await default_backend()
+        if self._undeclared is not None:
+            await self._declare(backend)
+        return backend
+
+    async def _declare(self, backend: Backend) -> None:
+        # Whoever comes meanwhile waits: the very first jobs are to find the limits in force.
+        async with self._declaring:
+            limits = self._undeclared
+            if limits is not None:
+                await backend.control(self.name, SetLimits(limits, declared=True))
+                self._undeclared = None
 
     # Putting jobs in.
 
@@ -130,37 +150,52 @@ class Queue:
             await tickets.enqueue("ticket.created", TicketCreated(...), priority=1, delay=5, job_id="ticket-42")
 
         The options are those of :class:`~jobqueue.new_job.EnqueueOptions`: priority, delay, run_at, job_id, retry,
-        timeout, expires_in, tags, lifo, keep, depends_on, on_failure. Calls made in one tick of the event loop travel
-        together.
+        timeout, expires_in, tags, lifo, keep, depends_on, on_failure, group, wait. Calls made in one tick of the event
+        loop travel together.
 
         Raises InvalidInput with nothing written, BackendUnavailable after the backend's deadline (the job may or may
         not be stored: call again with the same ``job_id``), BackendFull with nothing written, JobNotFound with nothing
-        written if a job that it depends on is not there.
+        written if a job that it depends on is not there, QueueFull or GroupFull with nothing written where
+        ``max_waiting`` is set and reached (for ``wait`` seconds, if given).
         """
-        wanted = new_job(type, data, options)
-        checked = checked_job(wanted, self.defaults, KNOWN_TYPES)
+        seconds = self._wait(options.pop("wait", None))
+        checked = checked_job(new_job(type, data, cast("JobWishes", options)), self.defaults, KNOWN_TYPES)
         backend = await self.backend()
-        if checked.record.needs:
+        if checked.record.needs or seconds:
             await self.find_needs(backend, [checked])
-            (enqueued,) = await backend.enqueue(self.name, [checked.record])
+            (enqueued,) = await self._put([checked], backend, seconds)
         else:
             enqueued = await self._coalescer.enqueue(backend, checked.record)
         return self._handle(backend, checked, enqueued)
 
-    async def enqueue_many(self, jobs: Sequence[NewJob]) -> list[Job[Any, Any]]:
+    async def enqueue_many(self, jobs: Sequence[NewJob], *, wait: Seconds | None = None) -> list[Job[Any, Any]]:
         """Put many jobs in, all or none, in one round trip for each thousand; returns them in input order.
 
-        All are checked before any is written. More than a thousand go in steps of a thousand, each all or none.
+        All are checked before any is written. More than a thousand go in steps of a thousand, each all or none, and
+        each waits up to ``wait`` seconds for room. Raises what ``enqueue`` raises.
         """
         checked = [checked_job(job, self.defaults, KNOWN_TYPES) for job in jobs]
+        seconds = self._wait(wait)
         backend = await self.backend()
         await self.find_needs(backend, checked)
         handles: list[Job[Any, Any]] = []
         for start in range(0, len(checked), MAX_BATCH):
             batch = checked[start : start + MAX_BATCH]
-            answers = await backend.enqueue(self.name, [job.record for job in batch])
+            answers = await self._put(batch, backend, seconds)
             handles += [self._handle(backend, job, answer) for job, answer in zip(batch, answers, strict=True)]
         return handles
+
+    def _wait(self, wait: Seconds | None) -> float:
+        wanted = wait if wait is not None else self.defaults.wait
+        return 0.0 if wanted is None else span_ms("wait", wanted) / 1000
+
+    async def _put(self, jobs: Sequence[CheckedJob], backend: Backend, seconds: float) -> list[Enqueued]:
+        records = [job.record for job in jobs]
+        if not seconds:
+            return await backend.enqueue(self.name, records)
+        return await with_room(
+            backend, self.name, seconds, lambda wait_ms: backend.enqueue(self.name, records, wait_ms=wait_ms)
+        )
 
     # Taking one out by hand.
 

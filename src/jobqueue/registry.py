@@ -17,12 +17,13 @@ from jobqueue.job import Job
 from jobqueue.job_type import JobType
 from jobqueue.listener import Happening, JobEvent, Listener
 from jobqueue.model.batch import Batch
+from jobqueue.model.limits import checked_concurrency
 from jobqueue.model.naming import checked_name
 from jobqueue.model.options import Keep, options
 from jobqueue.model.plan import CatchUp, Overlap
 from jobqueue.model.retry import Retry
 from jobqueue.model.times import Seconds
-from jobqueue.new_job import EnqueueOptions
+from jobqueue.new_job import JobWishes
 from jobqueue.processors import BatchProcessor, Place, Processor
 from jobqueue.schedule import plan_of
 
@@ -113,6 +114,7 @@ class Registry:
         timeout: Seconds | None = None,
         keep: Keep | None = None,
         run_in: Literal["thread", "process"] | None = None,
+        concurrency: int | None = None,
     ) -> _Decorate[DataT]: ...
     @overload
     def processor(
@@ -124,6 +126,7 @@ class Registry:
         timeout: Seconds | None = None,
         keep: Keep | None = None,
         run_in: Literal["thread", "process"] | None = None,
+        concurrency: int | None = None,
     ) -> _DecorateAny: ...
     def processor(
         self,
@@ -135,6 +138,7 @@ class Registry:
         timeout: Seconds | None = None,
         keep: Keep | None = None,
         run_in: Literal["thread", "process"] | None = None,
+        concurrency: int | None = None,
     ) -> _Decorate[Any] | _DecorateAny | _DecorateBatch:
         """Make the decorated function the processor of a job type.
 
@@ -144,14 +148,16 @@ class Registry:
         With a string the data's model is read from the annotation ``Job[Model]``; without one any JSON is
         taken. ``async def`` runs on the event loop, ``def`` in a thread, ``run_in="process"`` in a process of
         its own that a timeout kills. ``retry``, ``timeout`` and ``keep`` hold for this type where the call asks
-        for nothing else.
+        for nothing else. ``concurrency`` is how many of its jobs one worker runs at the same time.
 
         With ``batch`` the function takes a list of jobs and returns a list, in the same order, of their results, or of
         exceptions for those that failed; or None. An exception that it raises fails them all. Each is retried for
         itself. The shortest timeout of the jobs holds for the batch. Middleware does not wrap it.
 
-        Raises RegistrationError, at import, if the type has a processor already or stands for another model.
+        Raises InvalidOption; and RegistrationError, at import, if the type has a processor already or stands for
+        another model.
         """
+        checked_concurrency(concurrency)
 
         def declared(function: Callable[..., Any]) -> JobType[Any, Any]:
             job_type = _job_type(type, function, queue=queue, retry=retry, timeout=timeout, keep=keep)
@@ -166,11 +172,13 @@ class Registry:
 
         def register(function: Callable[[Job[Any, Any]], Any]) -> Processor[Any, Any]:
             place = _place(function, run_in)
-            made = Processor(function, declared(function), place)
+            made = Processor(function, declared(function), place, concurrency)
             self._processors[made.job_type.name] = made
             return made
 
         if batch is not None:
+            if concurrency is not None:
+                raise InvalidOption("a batch takes its jobs together: limit it by its size, or by Limits(types=...)")
             if run_in == "process":
                 raise InvalidOption('a batch runs on the loop or in a thread: run_in="process" is for single jobs')
 
@@ -235,7 +243,7 @@ class Registry:
         jitter: Seconds = 0,
         catch_up: CatchUp = "skip",
         overlap: Overlap = "allow",
-        **options: Unpack[EnqueueOptions],
+        **options: Unpack[JobWishes],
     ) -> Callable[[DecoratedT], DecoratedT]:
         """Run the decorated processor by the clock: workers that have it put the schedule when they start.
 
@@ -270,6 +278,10 @@ class Registry:
     def get(self, name: str) -> Processor[Any, Any] | BatchProcessor[Any, Any] | None:
         """The processor of a job type."""
         return self._processors.get(name)
+
+    def concurrency(self) -> dict[str, int]:
+        """How many jobs of a type one worker runs at the same time, for the types that say so."""
+        return {name: found.concurrency for name, found in self._processors.items() if found.concurrency is not None}
 
     def types(self) -> tuple[str, ...]:
         """The job types that have a processor, sorted."""

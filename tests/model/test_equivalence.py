@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from jobqueue import JobQueueError
 from jobqueue.backends import Backend, MemoryBackend, RedisBackend
+from jobqueue.backends.operations import PauseGroup, PurgeGroup, ResumeGroup, SetGroupLimits, SetLimits
 from jobqueue.backends.protocol import (
     Amendment,
     Cancel,
@@ -46,6 +47,7 @@ from jobqueue.backends.protocol import (
     Upkeep,
 )
 from jobqueue.backends.scheduling import Firing, ScheduleChange, ScheduleRecord
+from jobqueue.model.limits import GroupLimits, Limits, Rate
 from jobqueue.model.links import Need, OnFailure, Spawning
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
@@ -55,6 +57,8 @@ QUEUE, DEAD, OTHER = "tickets", "dead-letter", "mail"
 ERROR = JobError("ValueError", "no", "Traceback …")
 IDS = [f"job-{number}" for number in range(8)]
 SCHEDULES = ["nightly", "hourly", "other"]
+TYPES = ("ticket.created", "sms.send", "mail.send")
+GROUPS = ("a", "b", "c")
 
 ids = st.sampled_from(IDS)
 keeps = st.sampled_from(
@@ -68,13 +72,14 @@ needs = st.lists(
 new_jobs = st.builds(
     NewRecord,
     ids,
-    st.just("ticket.created"),
+    st.sampled_from(TYPES),
     st.sampled_from([b"1", b'{"n":2}']),
     priority=st.sampled_from([0, 3, 3, 2_097_151]),
     delay_ms=st.sampled_from([0, 0, 0, 700, 2000]),
     expires_in_ms=st.sampled_from([None, None, 1500]),
     lifo=st.booleans(),
     needs=st.one_of(st.just(()), st.just(()), needs),
+    group=st.sampled_from(["", "", *GROUPS]),
 )
 flow_names = st.sampled_from(["flow-0", "flow-1", "flow-2"])
 
@@ -109,6 +114,28 @@ amendments: st.SearchStrategy[Amendment] = st.one_of(
     st.builds(Reprioritize, st.sampled_from([0, 3, 9])),
     st.builds(Reschedule, delay_ms=st.sampled_from([0, 800])),
 )
+rates = st.sampled_from([None, None, Rate(1, 1), Rate(3, 2, burst=2), Rate(100, 1, burst=1)])
+group_limits = st.builds(
+    GroupLimits, rates, st.sampled_from([None, 1, 2]), st.sampled_from([None, 1, 3]), st.sampled_from([None, 0.5, 3])
+)
+limits = st.builds(
+    Limits,
+    rates,
+    st.sampled_from([None, None, 1, 3]),
+    st.dictionaries(st.sampled_from(TYPES), st.integers(1, 2), max_size=2),
+    st.sampled_from([None, None, 2, 5]),
+    group_limits,
+)
+groups = st.sampled_from(GROUPS)
+limit_commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(SetLimits, limits, declared=st.booleans()),
+    st.builds(SetLimits, limits, st.frozensets(st.sampled_from(["rate", "types", "groups", "max_waiting"]))),
+    st.builds(SetGroupLimits, groups, group_limits, st.frozensets(st.sampled_from(["rate", "concurrency", "weight"]))),
+    st.builds(PauseGroup, groups),
+    st.builds(ResumeGroup, groups),
+    st.builds(PurgeGroup, groups),
+)
+rooms = st.sampled_from([{}, {}, {"sms.send": 0}, {"sms.send": 1, "ticket.created": 0}])
 commands: st.SearchStrategy[Command] = st.one_of(
     st.just(Pause()),
     st.just(Resume()),
@@ -228,8 +255,9 @@ class Equivalence(RuleBasedStateMachine):
         self.leases = [lease for lease in self.leases if lease not in ending]
         self.sequence += 1
         self.last = Exchange(
-            "w", "w/0", self.sequence, settlements, claim, lease_ms, dead_letter=DEAD, suspect_stalls=1
-        )
+            "w", "w/0", self.sequence, settlements, claim, lease_ms, dead_letter=DEAD, suspect_stalls=1,
+            rooms=data.draw(rooms),
+        )  # fmt: skip
         request = self.last
         page: Page = self._both(lambda backend: backend.exchange(QUEUE, request))
         self.leases += page.leases
@@ -266,6 +294,10 @@ class Equivalence(RuleBasedStateMachine):
 
     @rule(command=commands)
     def control(self, command: Command) -> None:
+        self._both(lambda backend: backend.control(QUEUE, command))
+
+    @rule(command=limit_commands)
+    def limit(self, command: Command) -> None:
         self._both(lambda backend: backend.control(QUEUE, command))
 
     @rule(wrong=st.booleans())
@@ -352,6 +384,8 @@ async def _picture(backend: Backend) -> Any:
         [await backend.flow(QUEUE, name) for name in ("flow-0", "flow-1", "flow-2")],
         [await backend.find(queue, state, limit=100) for queue in (QUEUE, DEAD, OTHER) for state in JobState],
         [await backend.status(queue) for queue in (QUEUE, DEAD, OTHER)],
+        [await backend.groups(QUEUE), await backend.groups(QUEUE, after="a", limit=1), await backend.group(QUEUE, "b")],
+        await backend.limits(QUEUE),
         await backend.queues(),
         await backend.workers(QUEUE),
         await backend.find_schedules(QUEUE),

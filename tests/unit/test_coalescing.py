@@ -23,7 +23,9 @@ class CountingBackend(MemoryBackend):
         self.gate.set()
         self.called = asyncio.Event()
 
-    async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
+    async def enqueue(
+        self, queue: str, jobs: Sequence[NewRecord], *, limited: bool = True, wait_ms: int = 0
+    ) -> list[Enqueued]:
         self.calls.append(len(jobs))
         self.called.set()
         await self.gate.wait()

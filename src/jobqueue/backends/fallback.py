@@ -37,9 +37,11 @@ class LoggingMemoryBackend(MemoryBackend):
             self._said = True
             emit(logging.WARNING, BACKEND_FALLBACK, reason=self._reason, advice=_ADVICE)
 
-    async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
+    async def enqueue(
+        self, queue: str, jobs: Sequence[NewRecord], *, limited: bool = True, wait_ms: int = 0
+    ) -> list[Enqueued]:
         """As memory does, with one INFO line for each job made."""
-        answers = await super().enqueue(queue, jobs)
+        answers = await super().enqueue(queue, jobs, limited=limited, wait_ms=wait_ms)
         _tell(queue, [job for job, answer in zip(jobs, answers, strict=True) if answer.created])
         return answers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobqueue.model.limits import GroupLimits, Limits
 from jobqueue.model.outcome import KEEP_ALL, Retention
 from jobqueue.model.record import JobState
 
@@ -139,4 +140,59 @@ class Obliterate:
     force: bool = False
 
 
-Command = Pause | Resume | Purge | Clean | RetryFailed | Obliterate
+@dataclass(frozen=True, slots=True)
+class SetLimits:
+    """Put the limits of the queue named in ``names`` (fields of Limits), None: all of them.
+
+    With ``declared`` they are what code declares: nothing is changed if that very declaration was the last one made, so
+    that what was set by hand meanwhile stands until the code says something new.
+    """
+
+    limits: Limits
+    names: frozenset[str] | None = None
+    declared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetGroupLimits:
+    """Put the limits of one group named in ``names`` (fields of GroupLimits); None there: as for all groups."""
+
+    group: str
+    limits: GroupLimits
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PauseGroup:
+    """Nothing of the group is claimed until resumed; running jobs go on."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeGroup:
+    """Undo a pause of the group."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeGroup:
+    """Drop every waiting job of the group."""
+
+    group: str
+
+
+Command = (
+    Pause
+    | Resume
+    | Purge
+    | Clean
+    | RetryFailed
+    | Obliterate
+    | SetLimits
+    | SetGroupLimits
+    | PauseGroup
+    | ResumeGroup
+    | PurgeGroup
+)

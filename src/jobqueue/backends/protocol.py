@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from jobqueue.backends.looking import EventPage as EventPage, Looking, Presence as Presence, Status as Status
 from jobqueue.backends.operations import (
     LOG_LINES_KEPT as LOG_LINES_KEPT,
     MAX_BATCH as MAX_BATCH,
@@ -40,9 +41,8 @@ from jobqueue.backends.operations import (
     RetryFailed as RetryFailed,
 )
 from jobqueue.backends.scheduling import Scheduling
-from jobqueue.model.events import Event
 from jobqueue.model.letter import letter_for
-from jobqueue.model.links import FlowRecord, Input, Need, Spawning
+from jobqueue.model.links import Need, Spawning
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
 
@@ -67,6 +67,7 @@ class NewRecord:
     expires_in_ms: int | None = None
     lifo: bool = False
     needs: tuple[Need, ...] = ()
+    group: str = ""
 
 
 @dataclass(slots=True)
@@ -132,10 +133,12 @@ class Exchange:
     ``caller`` and ``sequence`` make the whole call repeatable: the backend remembers the last sequence of each caller
     with its reply, so that a repeat settles nothing twice and returns the *same* leases (those still held) instead of
     orphaning them. A caller, named ``<worker>/0`` or ``<worker>/1``, has one exchange under way at a time and raises
-    ``sequence`` by one for each new one. ``dead_letter`` names the queue that gets a letter for jobs found expired
-    on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and rides with settlements. A job
-    that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those are given out, and the others
-    that are met stay at the front.
+    ``sequence`` by one for each new one. Settlements are taken in in their order, but before all others those without
+    log lines that completed with the same ``keep`` as the first of these. ``dead_letter`` names the queue that gets a
+    letter for jobs found expired on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and
+    rides with settlements. A job that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those
+    are given out, and the others that are met stay at the front. ``rooms``: of these job types the worker takes so many
+    at the most.
     """
 
     worker: str
@@ -149,6 +152,7 @@ class Exchange:
     tallies: Mapping[str, int] = field(default_factory=dict[str, int])
     suspect_stalls: int = 2
     suspects: int = 1
+    rooms: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(slots=True)
@@ -158,7 +162,10 @@ class Page:
     ``leases`` are the claimed jobs, active and with their tokens. ``refused`` are the ids whose settlement came
     under an outdated token: their results were not taken. ``look_again_ms`` is when there may next be something
     to claim without anyone enqueueing (a delayed job falls due, a hold ends), None if nothing is in sight.
-    ``more`` says that jobs are left waiting. ``outbox`` says that :meth:`Backend.deliver` has something to do.
+    ``more`` says that jobs are left waiting that could be claimed now, or could if the queue were not paused or held.
+    ``crowded`` says that jobs are left waiting which may not start now, for a limit or a pause: a settlement may let
+    some go, so that a worker had better claim along with it. ``rests_until_ms`` is when a rate or a hold lets some go.
+    ``outbox`` says that :meth:`Backend.deliver` has something to do.
     """
 
     leases: list[JobRecord]
@@ -168,6 +175,8 @@ class Page:
     more: bool = False
     paused: bool = False
     outbox: bool = False
+    crowded: bool = False
+    rests_until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,20 +197,6 @@ class Order:
 
 SCHEDULES_CHANGED = Order("", "schedules")
 """A schedule will be due earlier than all that the worker knows of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """A live worker's lane on one queue, as the registry of workers shows it. ``last_seen_ms`` is the backend's."""
-
-    worker: str
-    host: str
-    pid: int
-    slots: int
-    busy: int
-    started_ms: int
-    name: str = ""
-    last_seen_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,25 +230,7 @@ class UpkeepReport:
     schedules_in_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
-    """The queue at one moment: the number of jobs in each state, the age of the oldest waiting job in ms (None if none
-    waits), and whether it is paused."""
-
-    counts: dict[JobState, int]
-    oldest_ms: int | None = None
-    paused: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """Events in order, and the cursor to go on from (also when there were none)."""
-
-    events: tuple[Event, ...]
-    cursor: str
-
-
-class Backend(Scheduling, Protocol):
+class Backend(Looking, Scheduling, Protocol):
     """See the module's docstring; every queue name has been checked by the caller."""
 
     async def open(self) -> None:
@@ -273,14 +250,18 @@ class Backend(Scheduling, Protocol):
         """
         ...
 
-    async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
+    async def enqueue(
+        self, queue: str, jobs: Sequence[NewRecord], *, limited: bool = True, wait_ms: int = 0
+    ) -> list[Enqueued]:
         """Write all of ``jobs`` (at most MAX_BATCH), or none.
 
         A job with ``delay_ms`` or a future ``run_at_ms`` is delayed, any other waits at the end of its priority, or at
         its front with ``lifo``. An id that exists, in any state, is left as it is, and the job as it stands is returned
         with ``created`` False; so too for an id that stands twice in ``jobs``. Answers are in input order.
-        Raises BackendFull with nothing written. A repeat after a lost reply adds nothing, even if the job has run and
-        is gone by then.
+        Raises BackendFull with nothing written; so too QueueFull where the unstarted jobs of the queue, and GroupFull
+        where the waiting jobs of a group, would become more than its ``max_waiting`` (ids that exist are not counted;
+        nothing is refused with ``limited`` False). ``wait_ms`` says that a refused caller will wait so long for room.
+        A repeat after a lost reply adds nothing, even if the job has run and is gone by then.
 
         A job with ``needs`` is blocked until each of them has completed; one that has finished already counts at once.
         Raises JobNotFound with nothing written if one of the same queue is not there and does not come earlier in
@@ -298,24 +279,17 @@ class Backend(Scheduling, Protocol):
         """
         ...
 
-    async def flow(self, home: str, flow_id: str) -> FlowRecord | None:
-        """What a recorded flow remembers; None if it is gone: 100 that have ended are kept, for a week. O(members)."""
-        ...
-
-    async def inputs(self, queue: str, job_id: str) -> list[Input]:
-        """What a job has waited for and waits for, sorted by name; without what it was told to ignore. O(inputs)."""
-        ...
-
-    async def states(self, queue: str, job_ids: Sequence[str]) -> list[JobState | None]:
-        """In which state each job is, in input order; at most MAX_BATCH."""
-        ...
-
     async def exchange(self, queue: str, request: Exchange) -> Page:
         """Take in settlements, move due jobs to waiting, claim up to ``claim`` waiting jobs by priority and age.
 
         Each claimed job becomes active under a new token, larger than any before it in this queue, until
         ``lease_ms`` from now. Waiting jobs that have expired are failed on the way instead of claimed. Nothing
         is claimed while the queue is paused or held. Works on a full server.
+
+        Jobs of a group take turns with other groups, weighted, the ungrouped ones as a group of their own; within a
+        group it is priority and age. What limits, or a group's pause or hold, do not let start stays waiting, and holds
+        up nobody else: jobs of a type without room are passed over (a bounded number at once). Starts count against
+        the rates when they are claimed; running jobs are those with a lease.
         """
         ...
 
@@ -343,6 +317,12 @@ class Backend(Scheduling, Protocol):
 
         One waiting worker is woken for a new job, not all; it must answer with an exchange, which wakes the next one
         if jobs are left. Safe to cancel.
+        """
+        ...
+
+    async def wait_for_room(self, queue: str, seconds: float) -> bool:
+        """Return True as soon as there may be room for a job that was refused with ``wait_ms``, False after about
+        ``seconds`` of real time. One waiting producer is woken at a time. Safe to cancel.
         """
         ...
 
@@ -374,44 +354,4 @@ class Backend(Scheduling, Protocol):
 
         Works in batches of MAX_BATCH, so that a server is never held up for long: another client may see it half done.
         """
-        ...
-
-    async def get(self, queue: str, job_id: str) -> JobRecord | None:
-        """The job as it stands."""
-        ...
-
-    async def find(
-        self, queue: str, state: JobState, *, limit: int = 100, offset: int = 0, newest: bool = False
-    ) -> list[JobRecord]:
-        """Jobs of one state: waiting ones in the order they will be claimed, delayed ones by due time, active ones by
-        deadline, finished ones by when they finished. ``newest`` turns the order round."""
-        ...
-
-    async def status(self, queue: str) -> Status:
-        """Counts, age and pause in one consistent look; O(1) in the backlog."""
-        ...
-
-    async def stats(self, queue: str, minutes: int) -> list[tuple[int, dict[str, int]]]:
-        """The counters of the last ``minutes`` (this one included, at most MOST_MINUTES): when each minute began in ms,
-        and what the tallies in it add up to; oldest first, without those in which nothing was counted."""
-        ...
-
-    async def logs(self, queue: str, job_id: str) -> list[bytes]:
-        """The job's log lines (JSON), oldest first."""
-        ...
-
-    async def events(self, queue: str, after: str | None, seconds: float) -> EventPage:
-        """Events after the cursor ``after``, waiting up to about ``seconds`` of real time for the first one.
-
-        ``after=None`` means from now on: it returns at once, with no events and the present cursor. ``"0"`` means from
-        the oldest kept. Safe to cancel.
-        """
-        ...
-
-    async def queues(self) -> list[str]:
-        """The names of all queues that were ever enqueued to or worked on and not obliterated, sorted."""
-        ...
-
-    async def workers(self, queue: str) -> list[Presence]:
-        """The lanes that are alive on this queue."""
         ...

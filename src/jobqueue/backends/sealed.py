@@ -30,6 +30,7 @@ from jobqueue.backends.protocol import (
 from jobqueue.backends.scheduling import DueSchedules, Firing, ScheduleChange, ScheduleList
 from jobqueue.codecs.codec import Codec
 from jobqueue.errors import BadSignature
+from jobqueue.model.limits import GroupStatus, Limits
 from jobqueue.model.links import FlowRecord, Input
 from jobqueue.model.record import JobRecord, JobState
 from jobqueue.model.refused import Refused
@@ -49,8 +50,11 @@ class SealedBackend:
 
     # What carries something.
 
-    async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
-        answers = await self._inner.enqueue(queue, [self._envelopes.job(queue, job) for job in jobs])
+    async def enqueue(
+        self, queue: str, jobs: Sequence[NewRecord], *, limited: bool = True, wait_ms: int = 0
+    ) -> list[Enqueued]:
+        sealed = [self._envelopes.job(queue, job) for job in jobs]
+        answers = await self._inner.enqueue(queue, sealed, limited=limited, wait_ms=wait_ms)
         for job, answer in zip(jobs, answers, strict=True):
             if answer.created:
                 answer.record.data, answer.record.options = job.data, job.options
@@ -165,6 +169,9 @@ class SealedBackend:
     async def wait(self, queue: str, seconds: float) -> bool:
         return await self._inner.wait(queue, seconds)
 
+    async def wait_for_room(self, queue: str, seconds: float) -> bool:
+        return await self._inner.wait_for_room(queue, seconds)
+
     async def orders(self, queue: str, worker: str, seconds: float) -> list[Order]:
         return await self._inner.orders(queue, worker, seconds)
 
@@ -176,6 +183,15 @@ class SealedBackend:
 
     async def states(self, queue: str, job_ids: Sequence[str]) -> list[JobState | None]:
         return await self._inner.states(queue, job_ids)
+
+    async def limits(self, queue: str) -> Limits:
+        return await self._inner.limits(queue)
+
+    async def groups(self, queue: str, *, after: str = "", limit: int = 100) -> list[GroupStatus]:
+        return await self._inner.groups(queue, after=after, limit=limit)
+
+    async def group(self, queue: str, name: str) -> GroupStatus:
+        return await self._inner.group(queue, name)
 
     async def status(self, queue: str) -> Status:
         return await self._inner.status(queue)

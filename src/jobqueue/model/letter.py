@@ -42,6 +42,7 @@ class DeadLetter(BaseModel):
     created_at: datetime
     started_at: datetime | None
     failed_at: datetime
+    group: str = ""
 
 
 def letter_for(record: JobRecord) -> tuple[str, str, bytes]:
@@ -63,6 +64,7 @@ def letter_for(record: JobRecord) -> tuple[str, str, bytes]:
         created_at=_moment(record.created_ms),
         started_at=None if record.started_ms is None else _moment(record.started_ms),
         failed_at=_moment(failed_ms),
+        group=record.group,
     )
     return f"{record.queue}/{record.id}/{failed_ms}", DEAD_LETTER, _json(letter)
 

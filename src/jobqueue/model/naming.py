@@ -8,6 +8,7 @@ from jobqueue.errors import InvalidName
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _NEWER_FORMAT = re.compile(r"format=[0-9]{1,4}")
+_GROUP = re.compile(r"[A-Za-z0-9._:@/+=~-]{1,100}")
 _JOB_ID = re.compile(r"[A-Za-z0-9._:@/+=~-]{1,200}")
 
 
@@ -41,6 +42,13 @@ def checked_job_id(value: str) -> str:
     if isinstance(value, str) and _JOB_ID.fullmatch(value):  # pyright: ignore[reportUnnecessaryIsInstance]
         return value
     raise InvalidName(f"job_id {_shown(value)} is not allowed: use 1 to 200 of A-Z a-z 0-9 . _ : @ / + = ~ -")
+
+
+def checked_group(value: str) -> str:
+    """A group of jobs, named by the caller. Raises InvalidName."""
+    if isinstance(value, str) and _GROUP.fullmatch(value):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return value
+    raise InvalidName(f"group {_shown(value)} is not allowed: use 1 to 100 of A-Z a-z 0-9 . _ : @ / + = ~ -")
 
 
 def _shown(value: object) -> str:

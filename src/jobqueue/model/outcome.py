@@ -59,7 +59,8 @@ class Failed:
 class Released:
     """Handed back without spending an attempt: to the front of its priority, or into ``delayed`` for ``delay_ms``.
 
-    ``hold_queue_ms`` stops the whole queue from being claimed for that long (a processor was rate limited).
+    ``hold_queue_ms`` stops the whole queue, or the job's group if it has one, from being claimed for that long (a
+    processor was rate limited).
     """
 
     reason: str

@@ -131,7 +131,7 @@ class JobRecord:
 
     ``options`` is what the caller asked for and only the worker needs (retry, timeout, retention, tags): JSON that no
     backend looks into. ``failures`` counts spent attempts, ``stalls`` lost workers. ``token`` and ``worker`` are set
-    while the job is active.
+    while the job is active. ``group`` is empty where it has none.
     """
 
     id: str
@@ -156,6 +156,7 @@ class JobRecord:
     token: int | None = None
     worker: str = ""
     cancel_requested: str | None = field(default=None)
+    group: str = ""
 
     @property
     def attempt(self) -> int:

@@ -31,7 +31,8 @@ class Pump:
         """Exchange for ever."""
         lane = self._lane
         while True:
-            hungry = lane.hungry if lane.look else 0
+            # What waits for a place is claimed along with the settlement that frees it.
+            hungry = lane.hungry if lane.look or (lane.crowded and lane.finished) else 0
             claim = min(self._share + lane.prefetch.ahead, hungry, MAX_BATCH) if hungry > 0 else 0
             if not (lane.finished or claim or lane.rearm):
                 await lane.rest()
@@ -44,6 +45,7 @@ class Pump:
         lane = self._lane
         self._sequence += 1
         suspects = lane.quarantine.ask()
+        rooms = lane.rooms.ask() if claim else {}
         request = Exchange(
             worker=lane.worker_id,
             caller=self._caller,
@@ -55,6 +57,7 @@ class Pump:
             tallies=lane.tallies.take(),
             suspect_stalls=lane.quarantine.stalls,
             suspects=suspects,
+            rooms=rooms,
         )
         page: Page | None = None
         repeated = False
@@ -66,6 +69,7 @@ class Pump:
             lane.settled(settlements, page.refused)
         finally:
             lane.quarantine.answered(suspects)
+            lane.rooms.answered(rooms)
             lane.end_exchange(claim, page, hints=hints, asked_at=began, repeated=repeated)
 
     async def _answer(self, request: Exchange) -> tuple[Page, bool]:

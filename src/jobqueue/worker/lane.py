@@ -39,6 +39,7 @@ from jobqueue.worker.prefetch import LONGEST_WAIT, Prefetch
 from jobqueue.worker.quarantine import Quarantine
 from jobqueue.worker.ready import Ready
 from jobqueue.worker.reminder import Reminder
+from jobqueue.worker.rooms import Rooms
 from jobqueue.worker.slots import Slots
 
 _BLOCK_SECONDS = 10.0
@@ -62,6 +63,7 @@ class Lane:
         prefetch: bool = True,
         suspect_stalls: int = 2,
         listening: Listening | None = None,
+        rooms: Rooms | None = None,
     ) -> None:
         self.queue = queue
         self.backend = backend
@@ -78,6 +80,11 @@ class Lane:
         """A marker was taken that this lane cannot answer: pass it on."""
         self.stopping = False
         self.listening = listening
+        self.crowded = False
+        """Jobs wait that may not start before another one ends."""
+        self.resting = False
+        """Jobs wait that a limit lets go after a time."""
+        self.rooms = rooms or Rooms({})
         self.quarantine = Quarantine(suspect_stalls)
         self.tallies = Tallies()
         self.outbox = asyncio.Event()
@@ -159,6 +166,11 @@ class Lane:
             return
         for record in page.leases:
             self.held[record.id] = record.token or 0
+        self.rooms.enter(page.leases)
+        if not repeated:
+            self.crowded, self.resting = page.crowded, page.rests_until_ms is not None
+            if self.resting:
+                self.prefetch.stop()
         claimed = self.quarantine.sift(page.leases)
         if self.quarantine.closed:
             if len(claimed) < len(page.leases):
@@ -220,6 +232,8 @@ class Lane:
 
     def _ended(self, attempts: Sequence[Attempt], took: float) -> None:
         self.prefetch.ran(took)
+        for attempt in attempts:
+            self.rooms.left(attempt.record.id)
         if self.quarantine.closed:
             for attempt in attempts:
                 self.quarantine.left(attempt.record.id)
@@ -283,6 +297,7 @@ class Lane:
 
     def _hand_back(self, record: JobRecord, reason: str) -> None:
         self.quarantine.left(record.id)
+        self.rooms.left(record.id)
         self.settle(Settlement(record.id, record.token or 0, Released(reason)))
 
     def extended(self, extension: Extension) -> None:
@@ -291,9 +306,11 @@ class Lane:
         if suspect is not None and suspect.id in extension.lost:
             self.quarantine.drop()
             self.held.pop(suspect.id, None)
+            self.rooms.left(suspect.id)
             self.nudge()
         for job_id in self.gathering.drop(extension.lost):
             self.held.pop(job_id, None)
+            self.rooms.left(job_id)
         for job_id in extension.lost:
             self._slots.lose(job_id, self.held.get(job_id))
         for job_id, reason in extension.cancels.items():

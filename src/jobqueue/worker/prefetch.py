@@ -33,6 +33,10 @@ class Prefetch:
         self.ahead = 0
         """How many more jobs than there are free slots are worth having."""
 
+    def stop(self) -> None:
+        """No more claiming ahead: where starts are counted, a job must start when it is claimed."""
+        self._most = self.ahead = 0
+
     def ran(self, seconds: float) -> None:
         """A job took this long. A long one counts at once, and is forgotten slowly."""
         self._seen += 1

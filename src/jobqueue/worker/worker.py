@@ -36,6 +36,7 @@ from jobqueue.worker.executor import Executor, Middleware
 from jobqueue.worker.lane import Lane
 from jobqueue.worker.leases import Apart, LeaseKeeper, OwnThread
 from jobqueue.worker.listening import Listening
+from jobqueue.worker.rooms import Rooms
 from jobqueue.worker.schedules import FiringRounds
 from jobqueue.worker.upkeep import UpkeepRounds
 
@@ -182,7 +183,7 @@ class Worker:
         """Run until nothing is waiting or active in any of the queues, then return (and stop, if this call
         started the worker).
 
-        Delayed jobs that are not yet due are left alone; so is a paused queue.
+        Delayed jobs that are not yet due are left alone; so are a paused queue and paused groups.
         """
         own = self._task is None
         if own:
@@ -207,9 +208,12 @@ class Worker:
             await rounds.empty_outbox()
         for lane in self._lanes:
             status = await lane.backend.status(lane.queue.name)
-            if not status.paused and (status.counts[JobState.WAITING] or status.counts[JobState.ACTIVE]):
-                if status.counts[JobState.ACTIVE] and not lane.running:
-                    # Another worker runs it: there is nothing here that could be waited on.
+            active = status.counts[JobState.ACTIVE]
+            # What no time and no job's end would let go belongs to groups that are paused.
+            idle = lane.crowded and not lane.resting and not active
+            if not status.paused and not idle and (status.counts[JobState.WAITING] or active):
+                if (active or lane.resting) and not lane.running:
+                    # Another worker runs it, or a limit holds it: there is nothing here that could be waited on.
                     await asyncio.sleep(_OTHERS_PAUSE)
                 return False
         return all(lane.is_quiet for lane in self._lanes)
@@ -273,6 +277,7 @@ class Worker:
             queue, backend, executor, slots, self.id, self._clock,
             lease=self._lease, prefetch=self._prefetch, suspect_stalls=max(2, self._max_stalls - 1),
             listening=Listening(listeners, queue.name, backend) if listeners else None,
+            rooms=Rooms(self._registry.concurrency()),
         )  # fmt: skip
         presence = Presence(
             worker=self.id,

@@ -17,6 +17,7 @@ from jobqueue.backends.memory.controlling import control
 from jobqueue.backends.memory.delivering import Deliveries
 from jobqueue.backends.memory.enqueueing import enqueue
 from jobqueue.backends.memory.exchanging import exchange
+from jobqueue.backends.memory.limiting import group_status
 from jobqueue.backends.memory.links import inputs_of
 from jobqueue.backends.memory.room import Room
 from jobqueue.backends.memory.rounds import keep_up
@@ -51,6 +52,7 @@ from jobqueue.backends.wiring import reaches_out
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendClosed, BackendError
 from jobqueue.model.events import EventType
+from jobqueue.model.limits import GroupStatus, Limits
 from jobqueue.model.links import FlowRecord, Input
 from jobqueue.model.record import JobRecord, JobState
 
@@ -91,12 +93,14 @@ class MemoryBackend:
     def detached(self) -> Backend | None:
         return None
 
-    async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
+    async def enqueue(
+        self, queue: str, jobs: Sequence[NewRecord], *, limited: bool = True, wait_ms: int = 0
+    ) -> list[Enqueued]:
         shelf = await self._step(queue)
         if not jobs:
             return []
         self._known.add(queue)
-        answers = enqueue(shelf, jobs, self._room, self._clock.now_ms())
+        answers = enqueue(shelf, jobs, self._room, self._clock.now_ms(), limited=limited, wait_ms=wait_ms)
         shelf.has_effects = shelf.has_effects or reaches_out(queue, jobs, answers)
         self._deliver_soon(shelf)
         return answers
@@ -160,6 +164,10 @@ class MemoryBackend:
         shelf = await self._step(queue)
         return await shelf.marker.take(seconds)
 
+    async def wait_for_room(self, queue: str, seconds: float) -> bool:
+        shelf = await self._step(queue)
+        return await shelf.room_marker.take(seconds)
+
     async def orders(self, queue: str, worker: str, seconds: float) -> list[Order]:
         shelf = await self._step(queue)
         loop = asyncio.get_running_loop()
@@ -221,9 +229,20 @@ class MemoryBackend:
         ids = shelf.ids(state, offset, max(0, limit), newest=newest)
         return [copied(shelf.jobs[job_id]) for job_id in ids]
 
+    async def limits(self, queue: str) -> Limits:
+        return (await self._step(queue)).groups.limits
+
+    async def groups(self, queue: str, *, after: str = "", limit: int = 100) -> list[GroupStatus]:
+        shelf = await self._step(queue)
+        names = [name for name in shelf.groups.names() if name > after]
+        return [group_status(shelf, name) for name in names[: max(0, limit)]]
+
+    async def group(self, queue: str, name: str) -> GroupStatus:
+        return group_status(await self._step(queue), name)
+
     async def status(self, queue: str) -> Status:
         shelf = await self._step(queue)
-        created = [shelf.jobs[job_id].created_ms for job_id in shelf.waiting.heads()]
+        created = [shelf.jobs[job_id].created_ms for job_id in shelf.heads()]
         return Status(
             {state: shelf.count(state) for state in JobState},
             oldest_ms=max(0, self._clock.now_ms() - min(created)) if created else None,

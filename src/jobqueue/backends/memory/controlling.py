@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from jobqueue.backends.memory.limiting import set_limits
 from jobqueue.backends.memory.links import settle_heirs
 from jobqueue.backends.memory.shelf import Shelf
+from jobqueue.backends.operations import PauseGroup, PurgeGroup, ResumeGroup, SetGroupLimits, SetLimits
 from jobqueue.backends.protocol import MAX_BATCH, Clean, Command, Obliterate, Pause, Purge, Resume, RetryFailed
 from jobqueue.errors import InvalidState
 from jobqueue.model.events import EventType
@@ -30,7 +32,7 @@ def control(shelf: Shelf, command: Command, now_ms: int) -> list[str]:
             shelf.tell(EventType.PAUSED, "", now_ms)
         case Resume():
             shelf.paused = False
-            if len(shelf.waiting):
+            if shelf.count(JobState.WAITING):
                 shelf.wake()
             shelf.tell(EventType.RESUMED, "", now_ms)
         case Purge(delayed):
@@ -47,6 +49,8 @@ def control(shelf: Shelf, command: Command, now_ms: int) -> list[str]:
                 shelf.wake()
         case Obliterate(force):
             return _dissolve(shelf, now_ms, force=force)
+        case SetLimits() | SetGroupLimits() | PauseGroup() | ResumeGroup() | PurgeGroup():
+            changed = set_limits(shelf, command, now_ms)
     settle_heirs(shelf, now_ms)
     shelf.journal.publish()
     return changed

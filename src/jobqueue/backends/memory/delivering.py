@@ -57,7 +57,8 @@ class Deliveries:
         for queue, batch in by_queue.items():
             self._announce(queue)
             shelf = self._shelf_of(queue)
-            answers = enqueue(shelf, [job.member.record for job in batch], self._room, now_ms, gate=gate)
+            records = [job.member.record for job in batch]
+            answers = enqueue(shelf, records, self._room, now_ms, gate=gate, limited=False)
             for job, answer in zip(batch, answers, strict=True):
                 job_id = job.member.record.id
                 if answer.created:
@@ -106,7 +107,8 @@ class Deliveries:
                 case Letter(target, record):
                     if letter is not None:
                         self._announce(target)
-                        enqueue(self._shelf_of(target), [letter(target, copied(record))], self._room, now_ms)
+                        wanted = [letter(target, copied(record))]
+                        enqueue(self._shelf_of(target), wanted, self._room, now_ms, limited=False)
                 case Link():
                     links[effect.target].append(effect)
                 case _:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from jobqueue.backends.memory.links import GATE, Wish, block, connect, settle_heirs
 from jobqueue.backends.memory.room import Room
 from jobqueue.backends.memory.shelf import Shelf, copied
 from jobqueue.backends.protocol import Enqueued, NewRecord
+from jobqueue.backends.refusals import full
 from jobqueue.backends.wiring import POLICY
 from jobqueue.errors import InvalidState, JobNotFound
 from jobqueue.model.events import EventType
-from jobqueue.model.record import JobRecord, JobState, Trigger, allows
+from jobqueue.model.record import UNSTARTED, JobRecord, JobState, Trigger, allows
 
 
-def enqueue(shelf: Shelf, jobs: Sequence[NewRecord], room: Room, now_ms: int, *, gate: str = "") -> list[Enqueued]:
+def enqueue(
+    shelf: Shelf,
+    jobs: Sequence[NewRecord],
+    room: Room,
+    now_ms: int,
+    *,
+    gate: str = "",
+    limited: bool = True,
+    wait_ms: int = 0,
+) -> list[Enqueued]:
     """See :meth:`jobqueue.backends.protocol.Backend.enqueue`. With the ``gate`` of a flow each job waits for that too,
     and for whatever else it needs to be told of.
     """
@@ -24,17 +35,23 @@ def enqueue(shelf: Shelf, jobs: Sequence[NewRecord], room: Room, now_ms: int, *,
             fresh[job.id] = job
     if not gate:
         _check_needs(shelf, fresh)
+    if limited:
+        _check_room(shelf, fresh, now_ms, wait_ms)
     room.make(shelf, len(fresh), now_ms)
 
     due_before = shelf.delayed.first_ms()
     linked: list[NewRecord] = []
+    front: list[JobRecord] = []
     for job in fresh.values():
         if job.needs or gate:
             _write_blocked(shelf, job, now_ms, gate)
             linked.append(job)
         else:
-            _write(shelf, job, now_ms)
+            _write(shelf, job, now_ms, front)
         shelf.tell(EventType.ENQUEUED, job.id, now_ms, job.type)
+    # Last in, first out: each goes before the one that came before it.
+    for record in front:
+        shelf.prepend((record,))
     answers: list[Enqueued] = []
     waiting = False
     for job in jobs:
@@ -64,6 +81,33 @@ def enqueue(shelf: Shelf, jobs: Sequence[NewRecord], room: Room, now_ms: int, *,
     return answers
 
 
+def _check_room(shelf: Shelf, fresh: Mapping[str, NewRecord], now_ms: int, wait_ms: int) -> None:
+    """Raises QueueFull or GroupFull with nothing written; a caller that will wait is remembered."""
+    refusal = _refusal(shelf, fresh, now_ms)
+    if refusal is not None:
+        if wait_ms:
+            shelf.awaited_ms = max(shelf.awaited_ms, now_ms + wait_ms)
+        raise full(shelf.queue, *refusal)
+    if wait_ms:
+        shelf.pass_on_room(now_ms)
+
+
+def _refusal(shelf: Shelf, fresh: Mapping[str, NewRecord], now_ms: int) -> tuple[int, str] | None:
+    most = shelf.groups.limits.max_waiting
+    if most is not None and fresh and sum(map(shelf.count, UNSTARTED)) + len(fresh) > most:
+        return most, ""
+    coming = Counter(job.group for job in fresh.values() if job.group and _due_ms(job, now_ms) <= now_ms)
+    for group, count in coming.items():
+        most = shelf.groups.limits_of(group).max_waiting
+        if most is not None and shelf.groups.length(group) + count > most:
+            return most, group
+    return None
+
+
+def _due_ms(job: NewRecord, now_ms: int) -> int:
+    return job.run_at_ms if job.run_at_ms is not None else now_ms + job.delay_ms
+
+
 def _check_needs(shelf: Shelf, fresh: Mapping[str, NewRecord]) -> None:
     earlier: set[str] = set()
     for job in fresh.values():
@@ -88,23 +132,26 @@ def _write_blocked(shelf: Shelf, job: NewRecord, now_ms: int, gate: str) -> None
 
 def _record(shelf: Shelf, job: NewRecord, now_ms: int) -> JobRecord:
     record = JobRecord(
-        job.id, shelf.queue, job.type, job.data, priority=job.priority, options=job.options, created_ms=now_ms
-    )
+        job.id, shelf.queue, job.type, job.data,
+        priority=job.priority, options=job.options, created_ms=now_ms, group=job.group,
+    )  # fmt: skip
+    if job.group:
+        shelf.groups.lined = True
     if job.expires_in_ms is not None:
         record.expires_ms = now_ms + job.expires_in_ms
     shelf.jobs[job.id] = record
     return record
 
 
-def _write(shelf: Shelf, job: NewRecord, now_ms: int) -> None:
+def _write(shelf: Shelf, job: NewRecord, now_ms: int, front: list[JobRecord]) -> None:
     record = _record(shelf, job, now_ms)
-    due = job.run_at_ms if job.run_at_ms is not None else now_ms + job.delay_ms
+    due = _due_ms(job, now_ms)
     target = JobState.DELAYED if due > now_ms else JobState.WAITING
     if not allows(None, Trigger.ENQUEUED, target):
         raise InvalidState(f"a new job cannot be {target}")
     if target is JobState.DELAYED:
         shelf.delay(record, due)
     elif job.lifo:
-        shelf.prepend((record,))
+        front.append(record)
     else:
         shelf.append(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobqueue.backends.memory.links import settle_heirs
 from jobqueue.backends.memory.settling import settle
 from jobqueue.backends.memory.shelf import Call, Shelf, check_move, copied
+from jobqueue.backends.memory.turns import Book
 from jobqueue.backends.protocol import MAX_BATCH, Exchange, Page
 from jobqueue.model.events import EventType
 from jobqueue.model.record import JobRecord, JobState, Trigger
@@ -27,21 +28,29 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
 
     held = shelf.hold_ms > now_ms
     leases: list[JobRecord] = []
+    book = Book(shelf.groups, len(shelf.leases), request.claim, request.rooms, now_ms)
     if request.claim > 0 and not shelf.paused and not held:
-        letter = _claim(shelf, request, now_ms, leases) or letter
-        settle_heirs(shelf, now_ms)
-    more = len(shelf.waiting) > 0
-    if more and not held:
+        letter = _claim(shelf, request, now_ms, leases, book) or letter
+    left = book.close(leases)
+    settle_heirs(shelf, now_ms)
+    more = shelf.count(JobState.WAITING) > 0 if held or shelf.paused else left.more
+    # Nothing was found by who has asked for more than this: it would only wake itself.
+    if (more and not held and len(leases) >= min(request.claim, book.left)) or book.lent:
         shelf.wake()
+    if leases:
+        shelf.pass_on_room(now_ms)
     if leases or request.settlements:
         claimed = tuple([(record.id, record.token or 0) for record in leases])
         shelf.calls[request.caller] = Call(request.worker, request.sequence, now_ms, claimed, refused)
     shelf.journal.publish()
     look_again_ms = shelf.delayed.first_ms()
-    if held:
-        look_again_ms = shelf.hold_ms if look_again_ms is None else min(look_again_ms, shelf.hold_ms)
+    rests = [moment for moment in (left.rests_until_ms, shelf.hold_ms if held else None) if moment is not None]
+    rests_until_ms = min(rests, default=None)
+    if rests_until_ms is not None:
+        look_again_ms = rests_until_ms if look_again_ms is None else min(look_again_ms, rests_until_ms)
+    crowded = left.crowded and not held and not shelf.paused
     outbox, shelf.has_effects = letter or shelf.has_effects, False
-    return Page(leases, refused, now_ms, look_again_ms, more, shelf.paused, outbox)
+    return Page(leases, refused, now_ms, look_again_ms, more, shelf.paused, outbox, crowded, rests_until_ms)
 
 
 def move_due(shelf: Shelf, now_ms: int) -> None:
@@ -54,14 +63,20 @@ def move_due(shelf: Shelf, now_ms: int) -> None:
         shelf.append(record)
 
 
-def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]) -> bool:
+def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord], book: Book) -> bool:
     """Fill ``leases`` with copies of the claimed jobs; True if an expired one left a letter."""
     letter = False
     deadline = now_ms + request.lease_ms
-    worker, claim, suspects = request.worker, request.claim, request.suspects
+    worker, claim, suspects = request.worker, book.left, request.suspects
+    popped: list[str] = []
     put_back: list[JobRecord] = []
     while len(leases) < claim:
-        job_id = shelf.waiting.pop()
+        if book.turned:
+            if not popped:
+                popped = book.take(shelf.jobs, claim - len(leases), leases)[::-1]
+            job_id = popped.pop() if popped else None
+        else:
+            job_id = shelf.waiting.pop()
         if job_id is None:
             break
         record = shelf.jobs[job_id]

@@ -7,9 +7,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import chain, islice
 
-_Rank = OrderedDict[str, None]
+_Rank = OrderedDict[str, int]
+"""Ids, each with its place: what comes before has a lower one."""
 
-_HEADS = 32
+HEADS = 32
 
 
 class Line:
@@ -28,15 +29,15 @@ class Line:
     def __iter__(self) -> Iterator[str]:
         return chain.from_iterable(self._ranks[priority] for priority in sorted(self._ranks))
 
-    def append(self, job_id: str, priority: int) -> None:
+    def append(self, job_id: str, priority: int, place: int) -> None:
         """To the end of its priority."""
-        self._rank(priority)[job_id] = None
+        self._rank(priority)[job_id] = place
         self._length += 1
 
-    def prepend(self, job_id: str, priority: int) -> None:
+    def prepend(self, job_id: str, priority: int, place: int) -> None:
         """To the front of its priority."""
         rank = self._rank(priority)
-        rank[job_id] = None
+        rank[job_id] = place
         rank.move_to_end(job_id, last=False)
         self._length += 1
 
@@ -56,6 +57,21 @@ class Line:
             del self._ranks[heapq.heappop(self._priorities)]
         return None
 
+    def first(self) -> tuple[int, int, str] | None:
+        """Whoever is first: priority, place, id."""
+        while self._priorities:
+            priority = self._priorities[0]
+            rank = self._ranks[priority]
+            if rank:
+                job_id = next(iter(rank))
+                return priority, rank[job_id], job_id
+            del self._ranks[heapq.heappop(self._priorities)]
+        return None
+
+    def placed(self) -> list[tuple[int, int, str]]:
+        """All, as ``first`` gives one."""
+        return [(priority, place, job_id) for priority, rank in self._ranks.items() for job_id, place in rank.items()]
+
     def page(self, offset: int, limit: int, *, newest: bool) -> list[str]:
         """Ids in the order in which they will be claimed, or against it."""
         if not newest:
@@ -68,7 +84,7 @@ class Line:
     def heads(self) -> list[str]:
         """The first in line of each of the most urgent priorities in use."""
         used = (priority for priority, rank in self._ranks.items() if rank)
-        return [next(iter(self._ranks[priority])) for priority in heapq.nsmallest(_HEADS, used)]
+        return [next(iter(self._ranks[priority])) for priority in heapq.nsmallest(HEADS, used)]
 
     def _rank(self, priority: int) -> _Rank:
         rank = self._ranks.get(priority)

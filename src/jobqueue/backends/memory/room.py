@@ -8,7 +8,7 @@ from typing import Literal
 from jobqueue.backends.memory.shelf import Shelf, copied
 from jobqueue.errors import BackendFull
 from jobqueue.model.events import EventType
-from jobqueue.model.record import JobRecord
+from jobqueue.model.record import JobRecord, JobState
 
 
 class Room:
@@ -32,7 +32,7 @@ class Room:
         excess = sum(len(other.jobs) for other in self._shelves.values()) + count - self._max_jobs
         if excess <= 0:
             return
-        if not self._drops or excess > sum(len(other.waiting) for other in self._shelves.values()):
+        if not self._drops or excess > sum(other.count(JobState.WAITING) for other in self._shelves.values()):
             raise BackendFull(
                 f"the memory backend holds its limit of {self._max_jobs} jobs; nothing was written. Run workers, keep "
                 "fewer finished jobs, or use Redis"
@@ -42,8 +42,10 @@ class Room:
 
     def _drop_oldest(self, shelf: Shelf, now_ms: int) -> None:
         # A queue that overflows pays for itself first, and only then for others.
-        giving = shelf if len(shelf.waiting) else max(self._shelves.values(), key=lambda other: len(other.waiting))
-        oldest = min((giving.jobs[job_id] for job_id in giving.waiting.heads()), key=lambda job: job.created_ms)
+        giving = shelf
+        if not shelf.count(JobState.WAITING):
+            giving = max(self._shelves.values(), key=lambda other: other.count(JobState.WAITING))
+        oldest = min((giving.jobs[job_id] for job_id in giving.heads()), key=lambda job: job.created_ms)
         giving.remove(oldest)
         giving.tell(EventType.REMOVED, oldest.id, now_ms)
         if self._on_drop is not None:

@@ -29,6 +29,7 @@ def keep_up(shelf: Shelf, request: Upkeep, now_ms: int) -> UpkeepReport:
     settle_heirs(shelf, now_ms)
     if request.presence is not None:
         shelf.links.forget_old_flows(now_ms)
+    faded = shelf.groups.fade(now_ms, request.limit)
     _note_presence(shelf, request, now_ms)
     shelf.journal.publish()
     return UpkeepReport(
@@ -37,7 +38,7 @@ def keep_up(shelf: Shelf, request: Upkeep, now_ms: int) -> UpkeepReport:
         expired=tuple(expired),
         cancelled=tuple(cancelled),
         removed=len(aged),
-        more=request.limit in (len(lapsed), len(expired), len(aged)),
+        more=request.limit in (len(lapsed), len(expired), len(aged), faded),
         outbox=bool(shelf.outbox),
         schedules_in_ms=first_in_ms(shelf, now_ms),
     )
@@ -48,6 +49,8 @@ def _recover(shelf: Shelf, lapsed: list[str], request: Upkeep, now_ms: int) -> t
     poisoned: list[str] = []
     cancelled: list[str] = []
     front: list[JobRecord] = []
+    for job_id in lapsed:
+        shelf.groups.free_place(shelf.jobs[job_id])
     # In the order in which they were claimed, which is the order they had in the line.
     for record in sorted((shelf.jobs[job_id] for job_id in lapsed), key=lambda record: record.token or 0):
         wish = record.cancel_requested
@@ -68,8 +71,9 @@ def _recover(shelf: Shelf, lapsed: list[str], request: Upkeep, now_ms: int) -> t
             front.append(record)
             recovered.append(record.id)
             shelf.tell(EventType.RECOVERED, record.id, now_ms)
-    if front:
-        shelf.prepend(front)
+    shelf.prepend(front)
+    # Those that did not come back have left their places to others.
+    if lapsed and shelf.count(JobState.WAITING):
         shelf.wake()
     return recovered, poisoned, cancelled
 

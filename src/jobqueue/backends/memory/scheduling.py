@@ -96,7 +96,8 @@ def fire(shelf: Shelf, firings: Sequence[Firing], room: Room, now_ms: int) -> li
         answers.append(len(made))
         _move_on(shelf, known, firing, made, now_ms)
     if jobs:
-        enqueue(shelf, jobs, room, now_ms)
+        # No bound refuses them: nobody is there to be told, and each tick has its job.
+        enqueue(shelf, jobs, room, now_ms, limited=False)
     return answers
 
 

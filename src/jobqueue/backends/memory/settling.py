@@ -14,11 +14,12 @@ from jobqueue.model.record import JobRecord, JobState, Trigger
 
 
 def settle(shelf: Shelf, settlements: Sequence[Settlement], now_ms: int) -> tuple[frozenset[str], bool]:
-    """Take in outcomes in order; returns the refused ids, and whether a letter was left."""
+    """Take in outcomes; returns the refused ids, and whether a letter was left."""
+    _free_places(shelf, settlements)
     refused: list[str] = []
     released: list[JobRecord] = []
     letter = False
-    for settlement in settlements:
+    for settlement in _in_order(settlements):
         record = shelf.jobs.get(settlement.job_id)
         if record is None or record.token != settlement.token:
             refused.append(settlement.job_id)
@@ -33,6 +34,27 @@ def settle(shelf: Shelf, settlements: Sequence[Settlement], now_ms: int) -> tupl
             letter = True
     shelf.prepend(released)
     return frozenset(refused), letter
+
+
+def _in_order(settlements: Sequence[Settlement]) -> list[Settlement]:
+    """As :class:`Exchange` says."""
+    keep = next((one.outcome.keep for one in settlements if isinstance(one.outcome, Completed) and not one.logs), None)
+
+    def later(one: Settlement) -> bool:
+        return not (isinstance(one.outcome, Completed) and not one.logs and one.outcome.keep == keep)
+
+    return sorted(settlements, key=later)
+
+
+def _free_places(shelf: Shelf, settlements: Sequence[Settlement]) -> None:
+    """All leases that end here end before anything else; in the order in which they were claimed."""
+    ending = {
+        record.id: record
+        for settlement in settlements
+        if (record := shelf.jobs.get(settlement.job_id)) is not None and record.token == settlement.token
+    }
+    for record in sorted(ending.values(), key=lambda record: record.token or 0):
+        shelf.groups.free_place(record)
 
 
 def _carry_out(shelf: Shelf, record: JobRecord, outcome: Outcome, now_ms: int, released: list[JobRecord]) -> bool:
@@ -69,7 +91,9 @@ def _carry_out(shelf: Shelf, record: JobRecord, outcome: Outcome, now_ms: int, r
             else:
                 check_move(record, Trigger.RELEASED, JobState.WAITING)
                 released.append(record)
-            if hold_queue_ms > 0:
+            if hold_queue_ms > 0 and record.group:
+                shelf.groups.rest_until(record.group, now_ms + hold_queue_ms)
+            elif hold_queue_ms > 0:
                 shelf.hold_ms = max(shelf.hold_ms, now_ms + hold_queue_ms)
             shelf.tell(EventType.RELEASED, record.id, now_ms, one_line(reason))
         case Cancelled(reason, keep):

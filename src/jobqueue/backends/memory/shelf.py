@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jobqueue.backends.memory.effects import Effect, Letter, Outcome
+from jobqueue.backends.memory.groups import Groups
 from jobqueue.backends.memory.journal import Journal, one_line
-from jobqueue.backends.memory.line import Line
+from jobqueue.backends.memory.line import HEADS, Line
 from jobqueue.backends.memory.links import End, Links, Wish, connect, outcome_of, relink
 from jobqueue.backends.memory.signals import Bell, Marker
 from jobqueue.backends.memory.timetable import Timetable
@@ -45,6 +46,7 @@ class Shelf:
     def __init__(self, queue: str) -> None:
         self.queue = queue
         self.marker = Marker()
+        self.room_marker = Marker()
         self.journal = Journal()
         self.order_bell = Bell()
         self.forget_all()
@@ -53,6 +55,9 @@ class Shelf:
         """Begin again with nothing. Whoever waits on the marker or for events goes on waiting."""
         self.jobs: dict[str, JobRecord] = {}
         self.waiting = Line()
+        self.groups = Groups(self.waiting)
+        self.tail = self.head = 0
+        self.awaited_ms = 0
         self.delayed = Timetable(by_arrival=True)
         self.leases = Timetable()
         self.blocked: OrderedDict[str, None] = OrderedDict()
@@ -75,6 +80,7 @@ class Shelf:
         self.schedules_due = Timetable()
         self.fired_by_hand: dict[str, str] = {}
         self.marker.clear()
+        self.room_marker.clear()
         self.journal.forget()
 
     def count_attempts(self, tallies: Mapping[str, int], now_ms: int) -> None:
@@ -93,15 +99,26 @@ class Shelf:
     def append(self, record: JobRecord) -> None:
         """To waiting, at the end of its priority."""
         record.state, record.run_at_ms = JobState.WAITING, None
-        self.waiting.append(record.id, record.priority)
+        self.tail += 1
+        if record.group:
+            self.groups.put(record, self.tail)
+        else:
+            self.waiting.append(record.id, record.priority, self.tail)
         self._watch_expiry(record)
 
     def prepend(self, records: Sequence[JobRecord]) -> None:
         """To waiting, before everyone of their priority; among themselves they keep their order."""
-        for record in reversed(records):
+        self.head -= len(records)
+        plain: list[tuple[JobRecord, int]] = []
+        for place, record in enumerate(records, self.head):
             record.state, record.run_at_ms = JobState.WAITING, None
-            self.waiting.prepend(record.id, record.priority)
+            if record.group:
+                self.groups.put(record, place)
+            else:
+                plain.append((record, place))
             self._watch_expiry(record)
+        for record, place in reversed(plain):
+            self.waiting.prepend(record.id, record.priority, place)
 
     def delay(self, record: JobRecord, run_at_ms: int) -> None:
         """To delayed, until ``run_at_ms``."""
@@ -218,7 +235,7 @@ class Shelf:
         """Out of the order that its state put it in."""
         match record.state:
             case JobState.WAITING:
-                self.waiting.remove(record.id, record.priority)
+                self.groups.take_out(record)
             case JobState.DELAYED:
                 self.delayed.discard(record.id)
             case JobState.BLOCKED:
@@ -259,7 +276,10 @@ class Shelf:
         end = len(self.jobs) if limit is None else limit
         match state:
             case JobState.WAITING:
-                return self.waiting.page(offset, end, newest=newest)
+                if not self.groups.lined:
+                    return self.waiting.page(offset, end, newest=newest)
+                placed = self.groups.placed()
+                return [job_id for _, _, job_id in (placed[::-1] if newest else placed)[offset : offset + end]]
             case JobState.DELAYED:
                 return self.delayed.page(offset, end, newest=newest)
             case JobState.ACTIVE:
@@ -273,7 +293,7 @@ class Shelf:
         """How many jobs are in a state."""
         match state:
             case JobState.WAITING:
-                return len(self.waiting)
+                return len(self.waiting) + self.groups.aside
             case JobState.DELAYED:
                 return len(self.delayed)
             case JobState.ACTIVE:
@@ -283,10 +303,24 @@ class Shelf:
             case _:
                 return len(self.finished[state])
 
+    def heads(self) -> list[str]:
+        """The first in line of each of the most urgent priorities in use."""
+        if not self.groups.lined:
+            return self.waiting.heads()
+        heads: dict[int, str] = {}
+        for priority, _, job_id in self.groups.placed():
+            heads.setdefault(priority, job_id)
+        return list(heads.values())[:HEADS]
+
     def wake(self) -> None:
         """Wake one worker, unless it could claim nothing."""
         if not self.paused:
             self.marker.put()
+
+    def pass_on_room(self, now_ms: int) -> None:
+        """Let a producer that waits for room look."""
+        if self.awaited_ms > now_ms:
+            self.room_marker.put()
 
     def tell(self, kind: EventType, job_id: str, now_ms: int, detail: str = "") -> None:
         """Write an event."""
@@ -312,6 +346,7 @@ class Shelf:
     def close(self) -> None:
         """Send everyone who waits away."""
         self.marker.close()
+        self.room_marker.close()
         self.journal.bell.close()
         self.order_bell.close()
 
@@ -351,4 +386,5 @@ def copied(record: JobRecord) -> JobRecord:
         record.token,
         record.worker,
         record.cancel_requested,
+        record.group,
     )

@@ -60,6 +60,18 @@ class Timetable:
             heapq.heappop(heap)
         return None
 
+    def first(self, count: int) -> list[tuple[int, str]]:
+        """The first so many moments and ids, which stay."""
+        entries = self._entries
+        seen: list[tuple[int, int, str]] = []
+        while self._heap and len(seen) < count:
+            entry = heapq.heappop(self._heap)
+            if entries.get(entry[2]) is entry:
+                seen.append(entry)
+        for entry in seen:
+            heapq.heappush(self._heap, entry)
+        return [(at_ms, job_id) for at_ms, _, job_id in seen]
+
     def take_until(self, now_ms: int, limit: int) -> list[str]:
         """Take out the ids whose moment has come, at most ``limit``, in order."""
         taken: list[str] = []

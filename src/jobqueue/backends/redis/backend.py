@@ -46,6 +46,7 @@ from jobqueue.backends.wiring import reaches_out
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendError, BackendFull, BackendUnavailable, ConfigurationError, WrongServer
 from jobqueue.logs import BACKEND_RISK, BACKEND_UNCHECKED, emit
+from jobqueue.model.limits import GroupStatus, Limits
 from jobqueue.model.links import FlowRecord, Input
 from jobqueue.model.record import JobRecord, JobState
 
@@ -142,12 +143,15 @@ class RedisBackend(ScheduleCalls):
     def detached(self) -> Backend | None:
         return RedisBackend(self._client, namespace=self._namespace, clock=self._clock, deadline=self._deadline)
 
-    async def enqueue(self, queue: str, jobs: Sequence[NewRecord]) -> list[Enqueued]:
+    async def enqueue(
+        self, queue: str, jobs: Sequence[NewRecord], *, limited: bool = True, wait_ms: int = 0
+    ) -> list[Enqueued]:
         if not jobs:
             return []
         await self._announce(queue)
         links = linking.links_words(jobs)
-        answers = await write_jobs(self._calls, self._prefix(queue), queue, self._now(), jobs, links)
+        bounds = str(wait_ms or "") if limited else "force"
+        answers = await write_jobs(self._calls, self._prefix(queue), queue, self._now(), jobs, links, bounds)
         if links:
             await self._deliver_soon(queue, reaches_out(queue, jobs, answers))
         return answers
@@ -181,7 +185,7 @@ class RedisBackend(ScheduleCalls):
             request.sequence,
             int(request.repeated),
             request.lease_ms,
-            request.claim,
+            codec.claim_words(request.claim, request.rooms),
             request.dead_letter or "",
             request.suspect_stalls,
             request.suspects,
@@ -189,7 +193,8 @@ class RedisBackend(ScheduleCalls):
             *(word for counter in request.tallies.items() for word in counter),
             len(request.tallies),
         )
-        now, first_token, look_again, more, paused, outbox, refused, claimed_at, ids, records, lives = reply
+        now, first_token, look_again, more, paused, outbox, refused, claimed_at, ids, records, lives, *rest = reply
+        crowded, rests_until = rest
         now_ms, started_ms, worker = int(now), int(claimed_at), request.worker
         leases: list[JobRecord] = []
         life_at = dict(zip(lives[::2], lives[1::2], strict=True)) if lives else {}
@@ -207,6 +212,8 @@ class RedisBackend(ScheduleCalls):
             more=bool(more),
             paused=bool(paused),
             outbox=bool(outbox),
+            crowded=bool(crowded),
+            rests_until_ms=int(rests_until) if rests_until else None,
         )
 
     async def extend(self, queue: str, worker: str, leases: Sequence[tuple[str, int]], lease_ms: int) -> Extension:
@@ -248,6 +255,10 @@ class RedisBackend(ScheduleCalls):
 
     async def wait(self, queue: str, seconds: float) -> bool:
         key = keys.wake(self._namespace, queue)
+        return bool(await self._calls.block(key, seconds, lambda left: ("BZPOPMIN", key, left)))
+
+    async def wait_for_room(self, queue: str, seconds: float) -> bool:
+        key = keys.named(self._namespace, queue, "room")
         return bool(await self._calls.block(key, seconds, lambda left: ("BZPOPMIN", key, left)))
 
     async def orders(self, queue: str, worker: str, seconds: float) -> list[Order]:
@@ -297,6 +308,19 @@ class RedisBackend(ScheduleCalls):
             return []
         pictures = await self._calls.read("find", self._prefix(queue), state, offset, limit, int(newest))
         return [codec.record_of_picture(queue, picture) for picture in pictures]
+
+    async def limits(self, queue: str) -> Limits:
+        return codec.limits_of(await self._calls.read("limits", self._prefix(queue)))
+
+    async def groups(self, queue: str, *, after: str = "", limit: int = 100) -> list[GroupStatus]:
+        if limit <= 0:
+            return []
+        found = await self._calls.read("groups", self._prefix(queue), after, 0, limit, self._now())
+        return [codec.group_of(picture) for picture in found]
+
+    async def group(self, queue: str, name: str) -> GroupStatus:
+        (picture,) = await self._calls.read("groups", self._prefix(queue), name, 1, 1, self._now())
+        return codec.group_of(picture)
 
     async def status(self, queue: str) -> Status:
         paused, oldest, *pairs = await self._calls.read("status", self._prefix(queue), self._now())

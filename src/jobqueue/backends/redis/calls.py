@@ -100,18 +100,33 @@ class Calls:
         """Run a script that only reads, repeating it as needed."""
         return await self.repeat(lambda _: self.run(name, prefix, *words))
 
-    async def write(self, name: str, prefix: str, caller_words: tuple[Word, ...], *words: Word) -> Any:
+    async def write(
+        self,
+        name: str,
+        prefix: str,
+        caller_words: tuple[Word, ...],
+        *words: Word,
+        shortcut: tuple[Word, ...] = (),
+    ) -> Any:
         """Run a script that takes caller, sequence and repeated after ``caller_words``, so that a repeat is harmless.
 
-        A caller has one call under way, so each one under way here gets a channel of its own.
+        A caller has one call under way, so each one under way here gets a channel of its own. ``shortcut`` is a script
+        (its name, then its words after caller and sequence) to try first: it does the same, or nothing, which it says
+        by an empty answer.
         """
         channel = self._idle_channels.pop() if self._idle_channels else self._new_channel()
         self._sequence += 1
         sequence = self._sequence
+
+        async def attempt(repeated: bool) -> Any:
+            if shortcut and not repeated:
+                answer = await self.run(str(shortcut[0]), prefix, *caller_words, channel, sequence, *shortcut[1:])
+                if answer:
+                    return answer
+            return await self.run(name, prefix, *caller_words, channel, sequence, int(repeated), *words)
+
         try:
-            return await self.repeat(
-                lambda repeated: self.run(name, prefix, *caller_words, channel, sequence, int(repeated), *words)
-            )
+            return await self.repeat(attempt)
         finally:
             self._idle_channels.append(channel)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from jobqueue.backends.protocol import NewRecord, Presence, Settlement
 from jobqueue.model.events import Event, EventType
+from jobqueue.model.limits import GroupLimits, GroupStatus, Limits
 from jobqueue.model.options import HIGHEST_PRIORITY_NUMBER
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Parked, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
@@ -31,8 +32,11 @@ def retention_words(keep: Retention) -> tuple[int, int]:
 
 def job_words(job: NewRecord) -> tuple[Word, ...]:
     """One job as enqueue.lua takes it: id, type, wishes, the rest of its record."""
-    rest = b"%d %b\n%b\n%b" % (job.priority, job.type.encode(), job.options, job.data)
-    if job.priority == 3 and not (job.delay_ms or job.run_at_ms is not None or job.expires_in_ms or job.lifo):
+    kind = f"{job.type} @{job.group}" if job.group else job.type
+    rest = b"%d %b\n%b\n%b" % (job.priority, kind.encode(), job.options, job.data)
+    if job.priority == 3 and not (
+        job.delay_ms or job.run_at_ms is not None or job.expires_in_ms or job.lifo or job.group
+    ):
         return job.id, job.type, b"", rest
     due = "-"
     if job.run_at_ms is not None:
@@ -40,7 +44,8 @@ def job_words(job: NewRecord) -> tuple[Word, ...]:
     elif job.delay_ms:
         due = f"+{job.delay_ms}"
     expires = "-" if job.expires_in_ms is None else job.expires_in_ms
-    return job.id, job.type, f"{job.priority} {due} {expires} {int(job.lifo)}", rest
+    wishes = f"{job.priority} {due} {expires} {int(job.lifo)}"
+    return job.id, job.type, f"{wishes} {job.group}" if job.group else wishes, rest
 
 
 def error_words(error: JobError) -> bytes:
@@ -138,7 +143,8 @@ def record_of(
         priority, _, job_type = head.partition(b" ")
         job.created_ms = _moment(created) or 0
         job.priority = _within(priority, HIGHEST_PRIORITY_NUMBER, 3)
-        job.type, job.options, job.data = text(job_type), asked, data
+        job_type, _, group = job_type.partition(b" @")
+        job.type, job.group, job.options, job.data = text(job_type), text(group), asked, data
     if ending is not None:
         times, _, result = ending.partition(b"\n")
         started, _, finished = times.partition(b" ")
@@ -180,7 +186,7 @@ def record_of_picture(queue: str, picture: Sequence[Any]) -> JobRecord:
     if state is JobState.DELAYED:
         record.run_at_ms = int(score) // _DUE_STEPS
     if lease:
-        token, started, worker = text(lease).split(" ", 2)
+        token, started, worker = text(lease).partition("\n")[0].split(" ", 2)
         record.token, record.started_ms, record.worker = int(token), int(started), worker
     if cancel is not None:
         record.cancel_requested = text(cancel)
@@ -209,6 +215,24 @@ def events_of(entry_id: Any, flat: Sequence[Any]) -> list[Event]:
         for place, (kind, job_id, detail) in enumerate(told)
         if kind in _EVENT_TYPES
     ]
+
+
+def claim_words(claim: int, rooms: Mapping[str, int]) -> Word:
+    """How many jobs are wanted, and of which types not more than so many."""
+    return claim if not rooms else f"{claim} {' '.join(f'{name} {room}' for name, room in rooms.items())}"
+
+
+def group_of(picture: Sequence[Any]) -> GroupStatus:
+    """A group as groups.lua gives it."""
+    name, waiting, active, stored, rests_until = picture
+    limits, paused = GroupLimits.decode(text(stored))
+    rests_until_ms = int(rests_until) if rests_until else None
+    return GroupStatus(text(name), int(waiting), int(active), limits, paused, rests_until_ms)
+
+
+def limits_of(flat: Any) -> Limits:
+    """The hash of a queue's limits."""
+    return Limits.decode({text(name): text(value) for name, value in pairs_of(flat)})
 
 
 def counters_of(flat: Sequence[Any]) -> dict[str, int]:

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from jobqueue.backends.protocol import (
-    MAX_BATCH,
-    Clean,
-    Command,
-    Obliterate,
-    Pause,
-    Purge,
-    Resume,
-    RetryFailed,
-)
+from jobqueue.backends.operations import PauseGroup, PurgeGroup, ResumeGroup, SetGroupLimits, SetLimits
+from jobqueue.backends.protocol import MAX_BATCH, Clean, Command, Obliterate, Pause, Purge, Resume, RetryFailed
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import text, texts
+from jobqueue.backends.redis.limiting import set_limits
 from jobqueue.errors import BackendError, InvalidState
 from jobqueue.model.record import JobState
 from jobqueue.model.stats import MOST_MINUTES
@@ -53,6 +46,8 @@ async def control(
             await calls.command("SREM", keys.queues(namespace), queue)
             announced.pop(queue, None)
             return gone, False
+        case SetLimits() | SetGroupLimits() | PauseGroup() | ResumeGroup() | PurgeGroup():
+            return await set_limits(calls, prefix, now, command)
 
 
 async def _purge(calls: Calls, prefix: str, now: str, state: JobState) -> tuple[list[str], bool]:

@@ -36,7 +36,7 @@ class Courier:
     async def write(self, queue: str, jobs: Sequence[NewRecord], links: Sequence[Word] = ()) -> list[Enqueued]:
         """Enqueue jobs there."""
         await self._announce(queue)
-        return await write_jobs(self.calls, self.prefix(queue), queue, self.now(), jobs, links)
+        return await write_jobs(self.calls, self.prefix(queue), queue, self.now(), jobs, links, "force")
 
     async def link(self, queue: str, asked: Sequence[Asked]) -> Mapping[str, Sequence[Edge]]:
         """Give jobs of ``queue`` heirs elsewhere; returns the edges that are resolved already, by the heir's queue."""

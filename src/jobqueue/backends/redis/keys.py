@@ -6,7 +6,8 @@ one declared key and derive the rest from it.
 
 | key after the prefix | type   | holds |
 |---|---|---|
-| ``job:<id>``         | string | the job as it was enqueued: "created priority type", options, data, a line each |
+| ``job:<id>``         | string | the job as it was enqueued: "created priority type" and, if it has one, " @group"; \
+options; data; a line each |
 | ``end:<id>``         | string | how it completed: "started finished", and its result on the next line |
 | ``life:<id>``        | hash   | what else became of it (failures, error, progress ...); most jobs have none |
 | ``log:<id>``         | list   | its log lines |
@@ -15,12 +16,14 @@ one declared key and derive the rest from it.
 | ``active``           | zset   | lease deadline in ms: the lease set is the active set |
 | ``blocked``          | zset   | ms since when * 4096 + sequence |
 | ``completed`` ``failed`` ``cancelled`` | zset | finishing ms * 4096 + sequence |
-| ``leases``           | hash   | id to "token, claimed at, worker" |
+| ``leases``           | hash   | id to "token, claimed at, worker", and on two more lines a limited type and a group |
 | ``cancelling``       | hash   | id to reason, for active jobs |
 | ``expiring``         | zset   | ms at which an unstarted job expires |
 | ``retention``        | zset   | ms at which a finished job is forgotten |
 | ``meta``             | hash   | tail, head, token (counters), done (the last score in ``completed``), paused, hold, \
-lives, logged (whether any job has ever had such a key), linked (whether any ever waited for another) |
+lives, logged, linked, lined (whether any job has ever had such a key, waited for another, or stood in ``aside``), \
+limited, bounded (whether there are limits to starting, to enqueueing), pace (what has started under the queue's \
+rate), awaited (until when a producer waits for room), stuck (a counter) |
 | ``needs:<id>``       | hash   | what it still waits for: "queue/id" of a job, or its flow's gate, to policy \
 (f fail, r run, i ignore, g gate) |
 | ``inputs:<id>``      | hash   | what became of that: "queue/id" to "policy state", error or reason, result, by line |
@@ -39,6 +42,18 @@ the result); '' as long as the outbox has some still to tell |
 | ``schedules``        | zset   | ms at which a schedule is due (+inf: it will not be), held back while one fires it |
 | ``schedule:<id>``    | hash   | a schedule: its plan and job as JSON, its next tick, what it has counted |
 | ``declared``         | set    | ids of schedules that were declared in code |
+| ``limits`` ``overrides`` | hash | limits of the queue; what is set for single groups (model/limits.py) |
+| ``aside``            | zset   | waiting jobs of groups, and those set aside: not in ``waiting``, scored as there |
+| ``line:<group>``     | zset   | a group's waiting jobs, scored as in ``waiting`` |
+| ``parked:<type> <group>`` | zset | its jobs that were set aside, because their type has no room |
+| ``parked`` ``holding:<type>`` | zset | types of which jobs are set aside, and in which groups |
+| ``groups``           | zset   | groups with jobs waiting or something set for them, by name |
+| ``turns``            | zset   | groups that may start something, by virtual time |
+| ``stuck:<type>``     | zset   | groups that wait for room for a type, in order |
+| ``resting``          | zset   | ms at which a group may start something again |
+| ``rates`` ``fading`` | hash, zset | what groups have started under their rates, and when that counts no more |
+| ``busy`` ``running:<type>`` | zset | active jobs of groups, as "group id", and those of a type that is limited |
+| ``room``             | zset   | the marker that one producer pops who waits for room |
 | ``orders:<worker>``  | list   | what others want of a worker; expires after a minute |
 
 Beside them stands ``<namespace>:queues``, a set of the names of all queues.

@@ -8,18 +8,33 @@ from jobqueue.backends.protocol import Enqueued, NewRecord
 from jobqueue.backends.redis import codec
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import Word
+from jobqueue.backends.refusals import full
 from jobqueue.errors import JobNotFound
 from jobqueue.model.record import JobRecord, JobState
 
 
 async def write_jobs(
-    calls: Calls, prefix: str, queue: str, now: str, jobs: Sequence[NewRecord], links: Sequence[Word] = ()
+    calls: Calls,
+    prefix: str,
+    queue: str,
+    now: str,
+    jobs: Sequence[NewRecord],
+    links: Sequence[Word] = (),
+    bounds: str = "",
 ) -> list[Enqueued]:
-    """Write a batch, all or none. Raises JobNotFound if a job of this queue that is needed is not there."""
+    """Write a batch, all or none. ``bounds`` is '' (limits hold), 'force' (they do not) or for how many ms the caller
+    will wait for room.
+
+    Raises JobNotFound if a job of this queue that is needed is not there, QueueFull or GroupFull.
+    """
     words = [word for job in jobs for word in codec.job_words(job)]
     distinct = int(len({job.id for job in jobs}) == len(jobs))
     plain = int(not links and not any(words[2::4]))
-    reply = await calls.write("enqueue", prefix, (now,), distinct, plain, len(jobs), *words, *links)
+    shortcut = ("enqueue_one", words[0], words[1], words[3]) if plain and len(jobs) == 1 and not bounds else ()
+    words = [f"{distinct} {bounds}", plain, len(jobs), *words, *links]
+    reply = await calls.write("enqueue", prefix, (now,), *words, shortcut=shortcut)
+    if reply[1] == b"full":
+        raise full(queue, int(reply[2]), codec.text(reply[3]))
     now_ms, letters, pictures = int(reply[0]), codec.text(reply[1]), iter(reply[2:])
     if not letters:
         raise JobNotFound(
@@ -44,6 +59,7 @@ def _enqueued(queue: str, job: NewRecord, now_ms: int, *, delayed: bool) -> JobR
         priority=job.priority,
         options=job.options,
         created_ms=now_ms,
+        group=job.group,
         expires_ms=None if job.expires_in_ms is None else now_ms + job.expires_in_ms,
     )
     if delayed:

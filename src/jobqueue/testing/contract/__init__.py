@@ -19,7 +19,9 @@ from jobqueue.testing.contract.dependencies import DependencyContract
 from jobqueue.testing.contract.enqueueing import EnqueueingContract
 from jobqueue.testing.contract.events import EventContract
 from jobqueue.testing.contract.flows import FlowContract
+from jobqueue.testing.contract.groups import GroupContract
 from jobqueue.testing.contract.leases import LeaseContract
+from jobqueue.testing.contract.limits import LimitContract
 from jobqueue.testing.contract.repeats import RepeatContract
 from jobqueue.testing.contract.retention import RetentionContract
 from jobqueue.testing.contract.schedules import ScheduleContract
@@ -41,6 +43,8 @@ class BackendContract(
     DependencyContract,
     FlowContract,
     CarryingContract,
+    LimitContract,
+    GroupContract,
     ScheduleContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""

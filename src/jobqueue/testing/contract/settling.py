@@ -123,6 +123,18 @@ class SettlingContract:
         assert counts[JobState.WAITING] == 40
         assert [counts[s] for s in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)] == [20, 20, 20]
 
+    async def test_what_completed_is_taken_in_before_the_others(self, backend: Backend) -> None:
+        await put(backend, "a", "b", "c", "d")
+        outcomes = (RetryAt(0, ERROR), Completed(b"1"), Completed(b"2"), Completed(b"3"))
+        logs: tuple[tuple[bytes, ...], ...] = ((), (), (b'{"line":1}',), ())
+        settlements = [
+            Settlement(lease.id, lease.token or 0, outcome, lines)
+            for lease, outcome, lines in zip(await claim(backend, 4), outcomes, logs, strict=True)
+        ]
+        await backend.exchange(QUEUE, Exchange("w", "w/0", 2, settlements))
+        told = [event for event in (await backend.events(QUEUE, "0", 0)).events if event.type != "enqueued"]
+        assert [event.job_id for event in told if event.type != "started"] == ["b", "d", "a", "c"]
+
     async def test_logs_of_an_attempt_are_kept_with_the_job(self, backend: Backend) -> None:
         await put(backend, "a")
         (lease,) = await claim(backend)

@@ -3,7 +3,7 @@
 -- ARGV: now, id, repeated, reason, keep count, keep age
 -- RETURNS: state afterwards, outbox; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state finish links full
+-- INCLUDES: clock events order state lines finish links full
 local P, now, id, reason = KEYS[1], now_ms(ARGV[1]), ARGV[2], ARGV[4]
 local state = state_of(P, id)
 if not state then return { 'missing' } end
@@ -11,7 +11,7 @@ if state == 'cancelled' and ARGV[3] == '1' then return { state } end
 if state == 'active' then
   though_full(P)
   redis.call('HSET', P .. 'cancelling', id, reason)
-  local worker = string.match(redis.call('HGET', P .. 'leases', id) or '', '^%d+ %d+ (.+)$')
+  local worker = string.match(redis.call('HGET', P .. 'leases', id) or '', '^%d+ %d+ ([^\n]+)')
   if worker then
     redis.call('RPUSH', P .. 'orders:' .. worker, id .. ' ' .. reason)
     -- An order is a nudge; the wish itself stands in `cancelling` and comes back with every lease extension.
@@ -22,7 +22,7 @@ if state == 'active' then
   return { 'active' }
 end
 if state ~= 'waiting' and state ~= 'delayed' and state ~= 'blocked' then return { 'refused', state } end
-redis.call('ZREM', P .. state, id)
+leave_state(P, state, id)
 redis.call('ZREM', P .. 'expiring', id)
 cancelled(P, id, now, nil, reason, tonumber(ARGV[5]), tonumber(ARGV[6]))
 local outbox = settle_heirs(P, now)

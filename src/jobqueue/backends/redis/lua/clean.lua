@@ -3,10 +3,15 @@
 -- ARGV: now, state, older than ms, limit, offset, look at
 -- RETURNS: ids, number looked at and kept, whether the end was reached, outbox
 -- COST: O(look at * log n)
--- INCLUDES: clock events order state finish links
+-- INCLUDES: clock events order state lines finish links
 local P, now, state = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 local cutoff, limit, offset, look_at = now - tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local candidates = redis.call('ZRANGE', P .. state, offset, offset + look_at - 1, 'WITHSCORES')
+local candidates
+if state == 'waiting' then
+  candidates = waiting_page(P, offset, look_at)
+else
+  candidates = redis.call('ZRANGE', P .. state, offset, offset + look_at - 1, 'WITHSCORES')
+end
 local finished = state == 'completed' or state == 'failed' or state == 'cancelled'
 local ids, kept, reached = {}, 0, #candidates < 2 * look_at
 for i = 1, #candidates, 2 do
@@ -25,7 +30,11 @@ for i = 1, #candidates, 2 do
   end
 end
 if #ids > 0 then
-  redis.call('ZREM', P .. state, unpack(ids))
+  if state == 'waiting' then
+    for _, id in ipairs(ids) do leave_line(P, id) end
+  else
+    redis.call('ZREM', P .. state, unpack(ids))
+  end
   if not finished then
     for _, id in ipairs(ids) do end_of(P, id, 'removed', '', '', '') end
   end

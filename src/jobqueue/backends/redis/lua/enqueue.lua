@@ -1,17 +1,19 @@
 -- (none) -> waiting, delayed, blocked: write new jobs, all or none.
 -- KEYS: queue prefix
 -- ARGV: now, caller, sequence, repeated, distinct, plain, count; then for each job: id, type, wishes, rest of the record
---       distinct is '1' if no id comes twice, plain if no job has wishes
---       wishes are '' (priority 3, at once) or 'priority due expires lifo': due is '-' (at once), '+ms' from now, or ms
+--       distinct is '1 ' if no id comes twice, else '0 ', followed by '' (limits hold), 'force' (they do not), or the ms for
+--       which the caller will wait for room; plain if no job has wishes
+--       wishes are '' (priority 3, at once) or 'priority due expires lifo group' (the last may be missing): due is '-' (at once), '+ms' from now, or ms
 --       since 1970; expires is '-' or ms from now
 --       the record is 'created priority type', options and data on three lines; its rest begins with the priority
 --       last, for jobs that wait for others (links.lua): gate of their flow ('' none), ms at which the flow was read, then
 --       for each such job: its place, number of words, pairs of what it needs and policy, number of words, pairs of heir
 --       and policy
 -- RETURNS: now; a letter for each job: w (waiting), d (delayed), k (its id is known), b (it has links); then the picture of
---          each k and b in their order. Or now, '', a job of this queue that is needed and missing
+--          each k and b in their order. Or now, '', a job of this queue that is needed and missing. Or now, 'full', the
+--          limit, the group whose it is ('' the queue's): nothing was written
 -- COST: O(log n) for each job
--- INCLUDES: clock events order state finish links places
+-- INCLUDES: clock events order state lines finish links places room
 local P, now = KEYS[1], now_ms(ARGV[1])
 local caller, sequence, count = ARGV[2], ARGV[3], tonumber(ARGV[7])
 local now_text = score_text(now)
@@ -51,8 +53,22 @@ for i = 1, count do
   stored[2 * i - 1], stored[2 * i] = P .. 'job:' .. ids[i], head .. ARGV[at + 3]
 end
 
+local flags = redis.call('HMGET', P .. 'meta', 'paused', 'lined', 'bounded')
+traits.lined = flags[2] and true
+local distinct, wait = string.match(ARGV[5], '^(%d) (%S*)$')
+if flags[3] and wait ~= 'force' and not went_through then
+  -- RARELY
+  local full = refusal(P, now, ids, function(i) return ARGV[4 + 4 * i + 2] end)
+  if full then
+    if wait ~= '' then await_room(P, now + tonumber(wait)) end
+    return { now_text, 'full', full[1], full[2] }
+  end
+  if wait ~= '' then pass_on_room(P, now) end
+  -- END RARELY
+end
+
 -- All in one command where all are new, which they nearly always are.
-local all_new = not went_through and ARGV[5] == '1' and redis.call('MSETNX', unpack(stored)) == 1
+local all_new = not went_through and distinct == '1' and redis.call('MSETNX', unpack(stored)) == 1
 local letters, known, looked_for
 
 if all_new and ARGV[6] == '1' then
@@ -95,7 +111,7 @@ else
   letters = table.concat(letters)
   -- END RARELY
 end
-if looked_for > 0 and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
+if looked_for > 0 and flags[1] ~= '1' then wake(P) end
 
 local reply = { now_text, letters }
 if #known > 0 then

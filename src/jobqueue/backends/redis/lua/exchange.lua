@@ -1,7 +1,8 @@
 -- active -> completed, failed, cancelled, delayed, waiting; delayed -> waiting; waiting -> active, failed (expired):
 -- take in settlements, promote what is due, claim what is waiting.
 -- KEYS: queue prefix
--- ARGV: now, worker, caller, sequence, repeated, lease ms, claim, dead letter queue,
+-- ARGV: now, worker, caller, sequence, repeated, lease ms, claim ("claim type room type room ..." where the worker can
+--       take so many of these types only), dead letter queue,
 --       how many stalls make a suspect, how many suspects to give out,
 --       completions, their keep count, their keep age, others;
 --       then for each completion, all of them kept alike and without log lines: id, token, result ('' null);
@@ -9,17 +10,18 @@
 --         c completed: a result ('' null), b keep count, c keep age
 --         r retry:     a error JSON, b delay ms, d error type
 --         f failed:    a error JSON, b keep count, c keep age, d error type, e dead letter queue (kind F: no attempt spent)
---         l released:  a reason, b delay ms, c hold of the queue in ms
+--         l released:  a reason, b delay ms, c hold of the queue (of the job's group if it has one) in ms
 --         x cancelled: a reason, b keep count, c keep age
 --         w parked:    it waits for jobs it has added
 --       then counters of attempts, each with what to add; at last the number of those
 -- RETURNS: now, first token, look again at ms ('' never), more waiting, paused, outbox, refused ids, claimed at,
---          ids of claimed jobs, their records (nil: lost since), and for each that has a life: its place, its life
+--          ids of claimed jobs, their records (nil: lost since), and for each that has a life: its place, its life;
+--          whether jobs wait that may not start, and until when a limit holds them ('': no moment is known)
 -- COST: O(log n) for each job settled, promoted and claimed; 1000 promoted at the most
--- INCLUDES: clock events order state finish links logs stats
+-- INCLUDES: clock events order state full lines finish links logs stats pace turns
 local P, now = KEYS[1], now_ms(ARGV[1])
 local worker, caller, sequence = ARGV[2], ARGV[3], ARGV[4]
-local lease_ms, claim = tonumber(ARGV[6]), tonumber(ARGV[7])
+local lease_ms, claim, rooms = tonumber(ARGV[6]), tonumber(ARGV[7]), nil
 local dead_letter, suspect_stalls, suspects = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local completions, keep_count, keep_age, others = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local now_text = score_text(now)
@@ -41,7 +43,7 @@ if ARGV[5] == '1' then
       if life and #life > 0 then lives[#lives + 1], lives[#lives + 2] = #ids, life end
       token = token + 1
     end
-    return { now_text, tonumber(first), '', 1, 0, 1, lost, at, ids, records, lives }
+    return { now_text, tonumber(first), '', 1, 0, 1, lost, at, ids, records, lives, 0, '' }
   end
   -- END RARELY
 end
@@ -59,12 +61,13 @@ local function told_result(result)
 end
 
 local refused, outbox = {}, false
-local meta = redis.call('HMGET', P .. 'meta', 'paused', 'hold', 'token', 'done', 'lives', 'logged', 'linked')
+local meta = redis.call('HMGET', P .. 'meta', 'paused', 'hold', 'token', 'done', 'lives', 'logged', 'lined',
+  'limited', 'awaited', 'linked')
 local paused, hold, last_token, done = meta[1] == '1', tonumber(meta[2] or 0), tonumber(meta[3] or 0), meta[4]
 -- Most queues have none of these at most times, so one question stands for four.
 local unusual = redis.call('EXISTS', P .. 'cancelling', P .. 'retention', P .. 'expiring', P .. 'delayed') > 0
 local done_before = done
-traits.lives, traits.logged, traits.linked = meta[5] and true, meta[6] and true, meta[7] and true
+traits.lives, traits.logged, traits.lined, traits.linked = meta[5] and true, meta[6] and true, meta[7] and true, meta[10] and true
 if not unusual then traits.timed = false end
 
 if completions + others > 0 then
@@ -76,13 +79,14 @@ if completions + others > 0 then
     at = at + 9 + tonumber(ARGV[at + 8])
   end
   local leases = redis.call('HMGET', P .. 'leases', unpack(ids))
-  local accepted, started, completed = {}, {}, {}
+  local accepted, started, completed, over = {}, {}, {}, {}
   for i, id in ipairs(ids) do
     local lease, token = leases[i], ARGV[i <= completions and 13 + 3 * i or places[i] + 1]
     local held, since
     if lease then held, since = string.match(lease, '^(%d+) (%d+)') end
     if held == token and not started[id] then
       accepted[#accepted + 1] = id
+      over[#accepted] = lease
       started[id] = since
       if i <= completions then completed[#completed + 1] = i end
     else
@@ -95,6 +99,11 @@ if completions + others > 0 then
     -- A removal comes first: on a full server a script may go on writing once it has begun with one.
     redis.call('ZREM', P .. 'active', unpack(accepted))
     redis.call('HDEL', P .. 'leases', unpack(accepted))
+    if meta[7] or meta[8] then
+      -- RARELY
+      end_leases(P, accepted, over)
+      -- END RARELY
+    end
     local wishes = unusual and redis.call('HMGET', P .. 'cancelling', unpack(accepted)) or {}
     local wished = {}
     for i, id in ipairs(accepted) do
@@ -167,7 +176,7 @@ if completions + others > 0 then
               add_delayed(P, id, now + delay)
               unusual = true
             else
-              append_waiting(P, { id }, { priority_of(P, id) })
+              join(P, { id }, { priority_of(P, id) })
             end
             tell('retrying', id, b)
           elseif kind == 'f' or kind == 'F' then
@@ -182,7 +191,10 @@ if completions + others > 0 then
             else
               front[#front + 1] = id
             end
-            if now + tonumber(c) > math.max(now, hold) then
+            local group = tonumber(c) > 0 and traits.lined and select(2, nature_of(P, id)) or ''
+            if group ~= '' then
+              rest_until(P, group, now + tonumber(c))
+            elseif now + tonumber(c) > math.max(now, hold) then
               hold = now + tonumber(c)
               redis.call('HSET', P .. 'meta', 'hold', score_text(hold))
             end
@@ -206,7 +218,7 @@ if completions + others > 0 then
           end
         end
       end
-      prepend_waiting(P, front)
+      rejoin(P, front)
       -- END RARELY
     end
   end
@@ -232,19 +244,39 @@ if unusual then
     redis.call('ZREMRANGEBYRANK', P .. 'delayed', 0, #ids - 1)
     local priorities = {}
     for i = 1, #ids do priorities[i] = priority_of(P, ids[i]) end
-    append_waiting(P, ids, priorities)
+    join(P, ids, priorities)
     due = first_due(P)
   end
   -- END RARELY
 end
 
 hold = hold > now and hold or nil
-local reply = { now_text, 0, '', 0, paused and 1 or 0, 0, refused, now_text, {}, {}, {} }
+-- Limits and groups: what they let through, and who comes next.
+local book
+local allowed = claim or 0
+if not claim or meta[7] or meta[8] then
+  -- RARELY
+  if not claim then
+    claim, rooms = string.match(ARGV[7], '^(%d+) (.*)$')
+    claim = tonumber(claim)
+  end
+  book = open_book(P, now, claim, rooms)
+  book.take, book.close = take_turns, close_book
+  allowed = book.left
+  -- END RARELY
+end
+
+local reply = { now_text, 0, '', 0, paused and 1 or 0, 0, refused, now_text, {}, {}, {}, 0, '' }
 local claimed, records, lives = reply[9], reply[10], reply[11]
-local put_back = {}
+local put_back, closed, more, crowded, rests = {}, false, nil, nil, nil
 if claim > 0 and not paused and not hold then
-  while #claimed < claim do
-    local popped = take_first(P .. 'waiting', claim - #claimed)
+  while #claimed < allowed do
+    local popped
+    if book and book.turned then
+      popped = book.take(P, book, now, allowed - #claimed, claimed)
+    else
+      popped = take_first(P .. 'waiting', allowed - #claimed)
+    end
     if #popped == 0 then break end
     local found = redis.call('MGET', unpack(keys_of(P .. 'job:', popped)))
     local lively = traits.lives and redis.call('EXISTS', unpack(keys_of(P .. 'life:', popped))) > 0
@@ -292,7 +324,7 @@ if claim > 0 and not paused and not hold then
   end
   if #put_back > 0 then
     -- RARELY
-    prepend_waiting(P, put_back)
+    rejoin(P, put_back)
     -- END RARELY
   end
   if #ended > 0 then
@@ -312,6 +344,10 @@ if claim > 0 and not paused and not hold then
       leases[2 * i - 1] = claimed[i]
       leases[2 * i] = (first + i - 1) .. tail
     end
+    if book then
+      more, crowded, rests = book.close(P, book, now, claimed, leases)
+      closed = true
+    end
     tell_many('started', '', claimed)
     redis.call('ZADD', P .. 'active', unpack(deadlines))
     redis.call('HSET', P .. 'leases', unpack(leases))
@@ -326,11 +362,34 @@ end
 
 local look_again = due
 if hold and (not look_again or hold < look_again) then look_again = hold end
-if look_again then reply[3] = score_text(look_again) end
-if #claimed == claim or #put_back > 0 or paused or hold then
+if book then
+  -- RARELY
+  if not closed then more, crowded, rests = book.close(P, book, now, claimed, {}) end
+  if rests and (not look_again or rests < look_again) then look_again = rests end
+  if paused or hold then more, crowded = count_waiting(P) > 0, false end
+  if more then
+    reply[4] = 1
+    if not paused and not hold and (#claimed == allowed or #put_back > 0) then wake(P) end
+  end
+  if book.lent then wake(P) end
+  if crowded then reply[12] = 1 end
+  if rests or hold then reply[13] = score_text(math.min(rests or hold, hold or rests)) end
+  -- END RARELY
+elseif #claimed == claim or #put_back > 0 or paused or hold then
+  if hold then reply[13] = score_text(hold) end
   if redis.call('ZCARD', P .. 'waiting') > 0 then
     reply[4] = 1
     if not paused and not hold then wake(P) end
+  end
+end
+if look_again then reply[3] = score_text(look_again) end
+if meta[9] then
+  -- Producers wait for room: one of them may look, and wakes the next.
+  if tonumber(meta[9]) <= now then
+    redis.call('HDEL', P .. 'meta', 'awaited')
+    redis.call('DEL', P .. 'room')
+  elseif #claimed > 0 then
+    redis.call('ZADD', P .. 'room', 0, 'room')
   end
 end
 if outbox then reply[6] = 1 end

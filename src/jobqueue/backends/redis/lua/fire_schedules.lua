@@ -4,7 +4,7 @@
 --       of jobs, then for each job: id, type, wishes, rest of the record (see enqueue.lua)
 -- RETURNS: for each how many jobs are in, -1 if the schedule was not as expected
 -- COST: O(log n) for each schedule and job
--- INCLUDES: clock events order state places schedules
+-- INCLUDES: clock events order state lines places schedules
 local P, now = KEYS[1], now_ms(ARGV[1])
 local head, places, known_ids, answers, at = score_text(now) .. ' ', new_places(), {}, {}, 3
 

@@ -3,7 +3,7 @@
 -- ARGV: force ('1' or '0'), limit, now, how many minutes of statistics there may be, whatever is in the outbox ('1' or '0')
 -- RETURNS: 'refused', number active; or 'more', ids; or 'deliver', ids: the outbox must be delivered first; or 'done', ids
 -- COST: O(limit * log n)
--- INCLUDES: clock events order state finish links stats full
+-- INCLUDES: clock events order state lines finish links stats full
 local P, limit = KEYS[1], tonumber(ARGV[2])
 local active = redis.call('ZCARD', P .. 'active')
 if active > 0 and ARGV[1] ~= '1' then return { 'refused', active } end
@@ -15,12 +15,28 @@ if #schedules > 0 then
   return { 'more', {} }
 end
 for _, state in ipairs(STATES) do
-  local ids = redis.call('ZRANGE', P .. state, 0, limit - 1)
+  local ids = {}
+  if state == 'waiting' then
+    local page = waiting_page(P, 0, limit)
+    for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
+  else
+    ids = redis.call('ZRANGE', P .. state, 0, limit - 1)
+  end
   if #ids > 0 then
     -- Nothing may be claimed or settled from what is left between two batches.
     though_full(P)
     redis.call('HSET', P .. 'meta', 'paused', '1')
-    redis.call('ZREM', P .. state, unpack(ids))
+    if state == 'active' then
+      for _, lease in ipairs(redis.call('HMGET', P .. 'leases', unpack(ids))) do
+        local kind = string.match(lease or '', '\n(%S*)\n%S*$')
+        if kind then redis.call('DEL', P .. 'running:' .. kind, P .. 'busy') end
+      end
+    end
+    if state == 'waiting' then
+      for _, id in ipairs(ids) do leave_line(P, id) end
+    else
+      redis.call('ZREM', P .. state, unpack(ids))
+    end
     redis.call('HDEL', P .. 'leases', unpack(ids))
     if state == 'waiting' or state == 'active' or state == 'delayed' or state == 'blocked' then
       for _, id in ipairs(ids) do end_of(P, id, 'removed', '', '', '') end
@@ -43,7 +59,8 @@ for _, name in ipairs({ 'flows', 'flowed' }) do
 end
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'seen', 0, -1)) do redis.call('DEL', P .. 'orders:' .. worker) end
 for _, name in ipairs({ 'meta', 'wake', 'events', 'outbox', 'leases', 'cancelling', 'expiring', 'retention', 'calls',
-  'workers', 'seen', 'declared' }) do
+  'workers', 'seen', 'declared', 'limits', 'overrides', 'groups', 'turns', 'resting', 'rates', 'fading', 'parked',
+  'room' }) do
   redis.call('DEL', P .. name)
 end
 local this = minute_of(now_ms(ARGV[3]))

@@ -12,7 +12,7 @@ if ARGV[2] == '1' then
   tell('paused', '')
 else
   redis.call('HDEL', P .. 'meta', 'paused')
-  if redis.call('ZCARD', P .. 'waiting') > 0 then wake(P) end
+  if redis.call('EXISTS', P .. 'waiting', P .. 'aside') > 0 then wake(P) end
   tell('resumed', '')
 end
 publish(P, now)

@@ -3,12 +3,12 @@
 -- ARGV: now, id, repeated
 -- RETURNS: state before ('completed' for a repeat that finds it gone), outbox; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state finish links
+-- INCLUDES: clock events order state lines finish links
 local P, now, id = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 local state = state_of(P, id)
 if not state then return { ARGV[3] == '1' and 'completed' or 'missing' } end
 if state == 'active' then return { 'refused', state } end
-redis.call('ZREM', P .. state, id)
+leave_state(P, state, id)
 if state == 'waiting' or state == 'delayed' or state == 'blocked' then end_of(P, id, 'removed', '', '', '') end
 forget(P, { id })
 tell('removed', id)

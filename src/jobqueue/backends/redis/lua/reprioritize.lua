@@ -3,7 +3,7 @@
 -- ARGV: now, id, repeated, priority
 -- RETURNS: state afterwards; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state full
+-- INCLUDES: clock events order state lines full
 local P, now, id, priority = KEYS[1], now_ms(ARGV[1]), ARGV[2], tonumber(ARGV[4])
 local state = state_of(P, id)
 if not state then return { 'missing' } end
@@ -12,7 +12,10 @@ though_full(P)
 local job = redis.pcall('GET', P .. 'job:' .. id)
 local created, rest = string.match(type(job) == 'string' and job or '', '^(%d+ )%d+( .*)$')
 if created then redis.call('SET', P .. 'job:' .. id, created .. ARGV[4] .. rest) end
-if state == 'waiting' then append_waiting(P, { id }, { priority }) end
+if state == 'waiting' then
+  leave_line(P, id)
+  join(P, { id }, { priority })
+end
 tell('reprioritized', id, ARGV[4])
 publish(P, now)
 return { state }

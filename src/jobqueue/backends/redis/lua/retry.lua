@@ -4,7 +4,7 @@
 -- ARGV: now, id, repeated, has data, data, finished ms ('' any; else it must have failed or been cancelled then)
 -- RETURNS: state afterwards, outbox; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state finish links revive full
+-- INCLUDES: clock events order state lines finish links revive full
 local P, now, id = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 local state = state_of(P, id)
 if not state then return { 'missing' } end

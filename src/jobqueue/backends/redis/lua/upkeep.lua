@@ -4,15 +4,15 @@
 -- ARGV: now, max stalls, keep count, keep age, dead letter queue, limit, worker ('' none), presence, presence ms
 -- RETURNS: recovered ids, poisoned ids, expired ids, cancelled ids, removed, more, outbox, ms until a schedule is due ('' none)
 -- COST: O(log n) for each job found, `limit` of each kind at the most
--- INCLUDES: clock events order state finish links full schedules
+-- INCLUDES: clock events order state lines finish links full schedules
 local P, now = KEYS[1], now_ms(ARGV[1])
 local max_stalls, keep, age = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local dead_letter, limit = ARGV[5], tonumber(ARGV[6])
 local recovered, poisoned, expired, stopped = {}, {}, {}, {}
 local removed, more, outbox = 0, false, false
 
--- An idle queue has none of these, so one question stands for four.
-local anything = redis.call('EXISTS', P .. 'active', P .. 'expiring', P .. 'retention', P .. 'outbox') > 0
+-- An idle queue has none of these, so one question stands for five.
+local anything = redis.call('EXISTS', P .. 'active', P .. 'expiring', P .. 'retention', P .. 'outbox', P .. 'fading') > 0
 
 local function until_now(key)
   if not anything then return {} end
@@ -24,11 +24,13 @@ end
 -- Dead workers' jobs: in the order in which they were claimed, in front of everyone of their priority.
 local lapsed = until_now('active')
 if #lapsed > 0 then
+  -- RARELY
   local leases = redis.call('HMGET', P .. 'leases', unpack(lapsed))
   local wishes = redis.call('HMGET', P .. 'cancelling', unpack(lapsed))
   redis.call('ZREM', P .. 'active', unpack(lapsed))
   redis.call('HDEL', P .. 'leases', unpack(lapsed))
   redis.call('HDEL', P .. 'cancelling', unpack(lapsed))
+  free_places(P, lapsed, leases)
   local order = {}
   for i = 1, #lapsed do
     local token, since = string.match(leases[i] or '', '^(%d+) (%d+)')
@@ -53,24 +55,26 @@ if #lapsed > 0 then
       end
     end
   end
-  if #recovered > 0 then
-    prepend_waiting(P, recovered)
-    if redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
-  end
+  rejoin(P, recovered)
+  -- Those that did not come back have left their places to others.
+  if redis.call('HGET', P .. 'meta', 'paused') ~= '1' and count_waiting(P) > 0 then wake(P) end
+  -- END RARELY
 end
 
 local stale = until_now('expiring')
 if #stale > 0 then
+  -- RARELY
   redis.call('ZREM', P .. 'expiring', unpack(stale))
   for _, id in ipairs(stale) do
     local state = state_of(P, id)
     -- An active job is judged again when it is next claimed.
     if state == 'waiting' or state == 'delayed' or state == 'blocked' then
-      redis.call('ZREM', P .. state, id)
+      leave_state(P, state, id)
       if fail(P, id, now, nil, EXPIRED, 'Expired', false, keep, age, dead_letter) then outbox = true end
       expired[#expired + 1] = id
     end
   end
+  -- END RARELY
 end
 
 local aged = until_now('retention')
@@ -78,6 +82,13 @@ if #aged > 0 then
   for _, state in ipairs({ 'completed', 'failed', 'cancelled' }) do redis.call('ZREM', P .. state, unpack(aged)) end
   forget(P, aged)
   removed = #aged
+end
+
+-- What groups have started counts no more.
+local faded = until_now('fading')
+if #faded > 0 then
+  redis.call('ZREM', P .. 'fading', unpack(faded))
+  redis.call('HDEL', P .. 'rates', unpack(faded))
 end
 
 if ARGV[7] ~= '' then

@@ -33,9 +33,9 @@ local function unblock(P, id, now)
   if due and due > now then
     add_delayed(P, id, due)
   elseif wish[2] == '1' then
-    prepend_waiting(P, { id })
+    rejoin(P, { id })
   else
-    append_waiting(P, { id }, { priority_of(P, id) })
+    join(P, { id }, { priority_of(P, id) })
   end
   edges.unblocked = true
   tell('unblocked', id)
@@ -111,7 +111,8 @@ end
 
 -- A new job that waits. In a flow (`gated`) everyone is told of everyone else, and nobody has begun.
 local function block(P, now, id, wishes, link, gated)
-  local due, expires_in, lifo = string.match(wishes, '^%d+ (%S+) (%S+) (%d)')
+  local due, expires_in, lifo, group = string.match(wishes, '^%d+ (%S+) (%S+) (%d) ?(%S*)$')
+  if group and group ~= '' then mark(P, 'lined') end
   if expires_in and expires_in ~= '-' then
     local expires = score_text(now + tonumber(expires_in))
     put(P, id, 'expires', expires)

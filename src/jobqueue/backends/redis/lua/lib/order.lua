@@ -18,7 +18,7 @@ end
 -- The first of `count` consecutive places at the end of the line.
 local function take_tail(P, count)
   local last = redis.call('HINCRBY', P .. 'meta', 'tail', count)
-  if last > 1073741824 and redis.call('ZCARD', P .. 'waiting') == 0 then
+  if last > 1073741824 and redis.call('EXISTS', P .. 'waiting', P .. 'aside') == 0 then
     -- Half-way through the span and nobody in line: start again from the middle.
     redis.call('HSET', P .. 'meta', 'tail', count, 'head', 0)
     last = count

@@ -1,12 +1,14 @@
 -- Where new jobs go. Places are gathered for a whole batch and taken by one command for each of them.
 
 local function new_places()
-  return { waiting = {}, priorities = {}, front = {}, delayed = {} }
+  return { waiting = {}, priorities = {}, groups = {}, front = {}, delayed = {} }
 end
 
 -- `wishes` are as enqueue.lua has them. The letter for what becomes of the job: w (waiting), d (delayed).
 local function choose_place(P, now, places, id, wishes)
-  local priority, due, expires_in, lifo = string.match(wishes == '' and '3 - - 0' or wishes, '^(%d+) (%S+) (%S+) (%d)$')
+  local priority, due, expires_in, lifo, group =
+    string.match(wishes == '' and '3 - - 0' or wishes, '^(%d+) (%S+) (%S+) (%d) ?(%S*)$')
+  if group ~= '' then mark(P, 'lined') end
   if expires_in ~= '-' then
     local expires = score_text(now + tonumber(expires_in))
     put(P, id, 'expires', expires)
@@ -21,16 +23,16 @@ local function choose_place(P, now, places, id, wishes)
     places.front[#places.front + 1] = id
   else
     places.waiting[#places.waiting + 1] = id
-    places.priorities[#places.waiting] = tonumber(priority)
+    places.priorities[#places.waiting], places.groups[#places.waiting] = tonumber(priority), group
   end
   return 'w'
 end
 
 -- Returns how many jobs wait now that did not before.
 local function take_places(P, places)
-  append_waiting(P, places.waiting, places.priorities)
+  join(P, places.waiting, places.priorities, places.groups)
   -- Last in, first out: each goes before the one that came before it.
-  for _, id in ipairs(places.front) do prepend_waiting(P, { id }) end
+  for _, id in ipairs(places.front) do rejoin(P, { id }) end
   if #places.delayed > 0 then
     local before = first_due(P)
     for _, job in ipairs(places.delayed) do add_delayed(P, job[1], job[2]) end

@@ -16,10 +16,10 @@ local function revive(P, state, ids, now)
       priorities[#ready] = priority_of(P, id)
     elseif not relink(P, now, id) then
       -- At once, because those that come after it may wait for it.
-      append_waiting(P, { id }, { priority_of(P, id) })
+      join(P, { id }, { priority_of(P, id) })
     end
   end
-  append_waiting(P, ready, priorities)
+  join(P, ready, priorities)
   settle_heirs(P, now)
   if redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
 end

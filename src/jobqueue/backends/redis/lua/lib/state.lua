@@ -1,28 +1,31 @@
 -- Membership is the state: a job is in the one set whose name its state is, and nothing else records it.
 local STATES = { 'waiting', 'active', 'delayed', 'completed', 'failed', 'cancelled', 'blocked' }
 
-local function state_of(P, id)
-  for _, state in ipairs(STATES) do
-    local score = redis.call('ZSCORE', P .. state, id)
-    if score then return state, tonumber(score) end
-  end
-  return nil
-end
-
 -- What any job of this queue has ever had, so that others need not look for it: asked once a script at the most.
--- lives: more to tell than its record (see put); logged: log lines; linked: jobs that wait for others; timed: a timetable
--- may know it.
+-- lives: more to tell than its record (see put); logged: log lines; linked: jobs that wait for others; lined: a group, or a
+-- time set aside (lines.lua); timed: a timetable may know it.
 local traits = {}
 local function has(P, trait)
   if traits[trait] == nil then
     if trait == 'timed' then
       traits.timed = redis.call('EXISTS', P .. 'retention', P .. 'expiring') > 0
     else
-      local found = redis.call('HMGET', P .. 'meta', 'lives', 'logged', 'linked')
+      local found = redis.call('HMGET', P .. 'meta', 'lives', 'logged', 'linked', 'lined')
       traits.lives, traits.logged, traits.linked = found[1] and true, found[2] and true, found[3] and true
+      traits.lined = found[4] and true
     end
   end
   return traits[trait]
+end
+
+local function state_of(P, id)
+  for _, state in ipairs(STATES) do
+    local score = redis.call('ZSCORE', P .. state, id)
+    if score then return state, tonumber(score) end
+  end
+  local score = has(P, 'lined') and redis.call('ZSCORE', P .. 'aside', id)
+  if score then return 'waiting', tonumber(score) end
+  return nil
 end
 
 local function mark(P, trait)
