@@ -157,7 +157,8 @@ class _Told(logging.Handler):
 def told(folder: Path, event: str) -> list[Line]:
     """What the workers of a run have said under this name."""
     path = folder / "told"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    # The last one may be on its way into the file.
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     return [line for line in (Line(*json.loads(each)) for each in lines) if line.event == event]
 
 
