@@ -8,6 +8,7 @@ from jobqueue.codecs.signed import Signed
 from jobqueue.connect import connect
 from jobqueue.dead_letters import DEAD_LETTER, DeadLetters, Letter
 from jobqueue.default_backend import close_default_backend
+from jobqueue.delivery import WEBHOOK_DELIVERY, Delivery, DeliveryTry
 from jobqueue.errors import (
     AccessDenied,
     BackendClosed,
@@ -39,6 +40,7 @@ from jobqueue.errors import (
     UnknownOption,
     Unrecoverable,
     WaitForChildren,
+    WebhookNotFound,
     WrongServer,
 )
 from jobqueue.flow import Flow, Node, Reference
@@ -67,12 +69,15 @@ from jobqueue.schedules import Schedules
 from jobqueue.settings import Settings
 from jobqueue.stored_schedule import StoredSchedule
 from jobqueue.sync import SyncJob, SyncQueue, close_sync
+from jobqueue.webhook import StoredWebhook, Webhook
+from jobqueue.webhook_handle import Webhooks
 from jobqueue.worker.executor import CallNext, Middleware
 from jobqueue.worker.worker import Worker
 from jobqueue.worker_list import WorkerInfo, workers
 
 __all__ = [
     "DEAD_LETTER",
+    "WEBHOOK_DELIVERY",
     "AccessDenied",
     "After",
     "BackendClosed",
@@ -91,6 +96,8 @@ __all__ = [
     "Counts",
     "DeadLetter",
     "DeadLetters",
+    "Delivery",
+    "DeliveryTry",
     "Dependencies",
     "Dependency",
     "Encrypted",
@@ -154,11 +161,15 @@ __all__ = [
     "Signed",
     "Snooze",
     "StoredSchedule",
+    "StoredWebhook",
     "SyncJob",
     "SyncQueue",
     "UnknownOption",
     "Unrecoverable",
     "WaitForChildren",
+    "Webhook",
+    "WebhookNotFound",
+    "Webhooks",
     "Worker",
     "WorkerInfo",
     "WrongServer",

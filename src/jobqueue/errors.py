@@ -21,6 +21,7 @@
     │   └── BackendClosed             used after close()
     ├── JobNotFound (LookupError)     no job of that id in the queue
     ├── ScheduleNotFound (LookupError)  no schedule of that id in the queue
+    ├── WebhookNotFound (LookupError)   no webhook of that id in the queue
     ├── InvalidState                  the job is in a state that does not allow the operation
     ├── LeaseLost                     the job is no longer this worker's
     ├── JobFailed                     job.result(): the job failed for good
@@ -97,19 +98,20 @@ class PayloadTooLarge(InvalidInput):
 class QueueFull(JobQueueError):
     """The queue holds as many unstarted jobs as it may; nothing was written.
 
-    ``limit`` is its ``max_waiting``. Try again later, or enqueue with ``wait=`` seconds.
+    ``queue`` names it, ``limit`` is its ``max_waiting``. Try again later, or enqueue with ``wait=`` seconds.
     """
 
-    def __init__(self, message: str | None = None, *, limit: int = 0) -> None:
+    def __init__(self, message: str | None = None, *, queue: str = "", limit: int = 0) -> None:
         super().__init__(message)
+        self.queue = queue
         self.limit = limit
 
 
 class GroupFull(QueueFull):
     """The group holds as many waiting jobs as it may; nothing was written. ``group`` names it."""
 
-    def __init__(self, message: str | None = None, *, limit: int = 0, group: str = "") -> None:
-        super().__init__(message, limit=limit)
+    def __init__(self, message: str | None = None, *, queue: str = "", limit: int = 0, group: str = "") -> None:
+        super().__init__(message, queue=queue, limit=limit)
         self.group = group
 
 
@@ -147,6 +149,10 @@ class JobNotFound(JobQueueError, LookupError):
 
 class ScheduleNotFound(JobQueueError, LookupError):
     """There is no schedule of that id in the queue."""
+
+
+class WebhookNotFound(JobQueueError, LookupError):
+    """There is no webhook of that id in the queue."""
 
 
 class InvalidState(JobQueueError):

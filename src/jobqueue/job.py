@@ -203,6 +203,11 @@ class Job(Generic[DataT, ResultT]):
         return _value(self._record.checkpoint, "checkpoint")
 
     @property
+    def backend(self) -> Backend:
+        """The backend that it lives on."""
+        return self._backend
+
+    @property
     def record(self) -> JobRecord:
         """The stored form: milliseconds and JSON."""
         return self._record
@@ -326,7 +331,7 @@ class Job(Generic[DataT, ResultT]):
         name = queue or self.queue
         return [
             Job(
-                JobRecord(child.record.id, name, child.record.type, child.record.data),
+                JobRecord(child.record.id, name, child.record.type, child.record.data, group=child.record.group),
                 self._backend,
                 payload=child.payload,
                 result_payload=child.result_payload,

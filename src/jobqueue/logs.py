@@ -25,6 +25,7 @@ is the host's business.
 | ``schedule.missed`` (ticks were dropped: nobody was there) | warning | schedule, queue, since |
 | ``schedule.unreadable`` (by this worker) | error | schedule, queue, error |
 | ``schedule.declared`` ``schedule.withdrawn`` | info | schedule, queue |
+| ``webhook.disabled`` (its receiver says that it is gone) | warning | webhook, queue, status |
 | ``lease.lost`` | warning | job_id, type, queue |
 | ``listener.failed`` | error | event_name, job_id, listener, error |
 | ``listener.dropped`` | warning | event_name, job_id |
@@ -73,6 +74,7 @@ SCHEDULE_MISSED: Final = "schedule.missed"
 SCHEDULE_UNREADABLE: Final = "schedule.unreadable"
 SCHEDULE_DECLARED: Final = "schedule.declared"
 SCHEDULE_WITHDRAWN: Final = "schedule.withdrawn"
+WEBHOOK_DISABLED: Final = "webhook.disabled"
 LEASE_LOST: Final = "lease.lost"
 LISTENER_FAILED: Final = "listener.failed"
 LISTENER_DROPPED: Final = "listener.dropped"

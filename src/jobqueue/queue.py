@@ -51,6 +51,7 @@ from jobqueue.model.times import Seconds, moment_ms, span_ms
 from jobqueue.new_job import CheckedJob, EnqueueOptions, JobDefaults, JobWishes, NewJob, checked_job, new_job
 from jobqueue.room import with_room
 from jobqueue.schedules import Schedules
+from jobqueue.webhook_handle import Webhooks
 
 DataT = TypeVar("DataT")
 ResultT = TypeVar("ResultT")
@@ -87,7 +88,8 @@ class Queue(Limiting):
     the weakest options: a job type's and a call's come first. ``dead_letter`` names the queue that gets a
     letter for every job that fails for good; None turns letters off. ``limits`` are declared when this handle is
     first used: they hold for all workers and producers until they are changed, by hand or by another declaration.
-    Making a Queue costs nothing and writes nothing; raises InvalidName. ``schedules`` is what it does by the clock.
+    Making a Queue costs nothing and writes nothing; raises InvalidName. ``schedules`` is what it does by the clock,
+    ``webhooks`` who is told of its jobs.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Queue(Limiting):
         self._undeclared = limits
         self._declaring = asyncio.Lock()
         self.schedules = Schedules(self.name, self.backend, self.defaults)
+        self.webhooks = Webhooks(self.name, self.backend)
 
     async def backend(self) -> Backend:
         """The backend this queue lives on; opens the process-wide one where none was given."""

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from jobqueue.backends.protocol import NewRecord
 from jobqueue.catalogue import Catalogue
 from jobqueue.errors import InvalidData, InvalidOption
-from jobqueue.model.naming import checked_name
+from jobqueue.model.naming import checked_group, checked_name
 from jobqueue.model.options import checked_priority
 from jobqueue.model.plan import CatchUp, Overlap, Plan, checked_plan
 from jobqueue.model.refused import Refused
@@ -151,6 +151,8 @@ def job_of(stored: bytes) -> NewRecord:
         raise InvalidData("the stored job is not one of ours") from None
     checked_name("job type", job.type)
     checked_priority(job.priority)
+    if job.group:
+        checked_group(job.group)
     if job.expires_in_ms is not None:
         span_ms("expires_in", job.expires_in_ms / 1000, zero=False)
     if b"\n" in job.options or job.delay_ms or job.run_at_ms is not None:

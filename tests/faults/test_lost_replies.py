@@ -10,6 +10,7 @@ import pytest
 import redis.asyncio
 
 from jobqueue.backends import RedisBackend
+from jobqueue.backends.operations import PauseGroup, PurgeGroup, ResumeGroup, SetGroupLimits, SetLimits
 from jobqueue.backends.protocol import (
     Cancel,
     Clean,
@@ -36,14 +37,15 @@ from jobqueue.backends.protocol import (
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.scripts import names
 from jobqueue.backends.scheduling import Firing, ScheduleChange
-from jobqueue.errors import BackendUnavailable
+from jobqueue.errors import BackendUnavailable, GroupFull
+from jobqueue.model.limits import GroupLimits, Limits
 from jobqueue.model.links import Need
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
 from jobqueue.testing import ManualClock
 
 QUEUE, OTHER, LETTERS = "tickets", "other", "letters"
-HOME, THIRD = "home", "third"
+HOME, THIRD, GROUPED = "home", "third", "grouped"
 ERROR = JobError("ValueError", "no", "")
 
 ReplyT = TypeVar("ReplyT")
@@ -122,6 +124,7 @@ class Story:
         await insist(lambda: self._backend.control(OTHER, Purge()))
         await insist(lambda: self._backend.control(OTHER, Obliterate()))
         await self._keep_schedules()
+        await self._limit()
 
     async def _wait_for_others(self) -> None:
         """A dependant of a job elsewhere, a flow over two queues, and a job with more heirs than one script tells."""
@@ -157,6 +160,27 @@ class Story:
         await insist(lambda: backend.fire_schedules(OTHER, [tick]))
         assert await insist(lambda: backend.fire_schedules(OTHER, [tick])) == [None]
 
+    async def _limit(self) -> None:
+        """Limits of a queue and of a group, a group that is full, one that is paused, one that is purged."""
+        backend = self._backend
+        limits = Limits(concurrency=3, groups=GroupLimits(concurrency=1, max_waiting=3))
+        await insist(lambda: backend.control(GROUPED, SetLimits(limits, declared=True)))
+        heavy = SetGroupLimits("b", GroupLimits(weight=2), frozenset({"weight"}))
+        await insist(lambda: backend.control(GROUPED, heavy))
+        jobs = [NewRecord(f"{group}{number}", "t", b"1", group=group) for group in "abc" for number in range(3)]
+        await insist(lambda: backend.enqueue(GROUPED, jobs))
+        with pytest.raises(GroupFull):
+            await insist(lambda: backend.enqueue(GROUPED, [NewRecord("a3", "t", b"1", group="a")]))
+        await insist(lambda: backend.control(GROUPED, PauseGroup("a")))
+        await insist(lambda: backend.control(GROUPED, PurgeGroup("c")))
+        (lease,) = (await self._exchange(GROUPED, claim=5)).leases
+        assert lease.id == "b0"
+        settlement = Settlement("b0", lease.token or 0, Released("rate limited", hold_queue_ms=5000))
+        await self._exchange(GROUPED, settlements=[settlement])
+        await insist(lambda: backend.control(GROUPED, ResumeGroup("a")))
+        (lease,) = (await self._exchange(GROUPED, claim=5)).leases
+        assert lease.id == "a0"
+
     async def _add(self, *job_ids: str, delay_ms: int = 0) -> None:
         await insist(
             lambda: self._backend.enqueue(
@@ -186,7 +210,12 @@ class Story:
         """All that anybody could see."""
         backend = self._backend
         seen: dict[str, Any] = {"queues": await insist(backend.queues)}
-        for queue in (QUEUE, OTHER, LETTERS):
+        seen["limits"] = await insist(lambda: backend.limits(GROUPED))
+        seen["groups"] = [
+            replace(group, rests_until_ms=None) for group in await insist(lambda: backend.groups(GROUPED))
+        ]
+        seen["group"] = (await insist(lambda: backend.group(GROUPED, "c"))).waiting
+        for queue in (QUEUE, OTHER, LETTERS, GROUPED):
             status = await insist(lambda queue=queue: backend.status(queue))
             seen[f"{queue} status"] = (status.counts, status.paused)
             for state in JobState:

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from jobqueue import JobQueueError
 from jobqueue.backends import Backend, MemoryBackend, RedisBackend
+from jobqueue.backends.endpoints import EndpointChange, EndpointRecord, EndpointState, Rules
 from jobqueue.backends.operations import PauseGroup, PurgeGroup, ResumeGroup, SetGroupLimits, SetLimits
 from jobqueue.backends.protocol import (
     Amendment,
@@ -49,16 +50,23 @@ from jobqueue.backends.protocol import (
 from jobqueue.backends.scheduling import Firing, ScheduleChange, ScheduleRecord
 from jobqueue.model.limits import GroupLimits, Limits, Rate
 from jobqueue.model.links import Need, OnFailure, Spawning
+from jobqueue.model.notice import Occasion, Part
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
 from jobqueue.testing import ManualClock
 
-QUEUE, DEAD, OTHER = "tickets", "dead-letter", "mail"
+QUEUE, DEAD, OTHER, HOOKS = "tickets", "dead-letter", "mail", "webhooks"
 ERROR = JobError("ValueError", "no", "Traceback …")
 IDS = [f"job-{number}" for number in range(8)]
+ENDPOINTS = ["books", "crm"]
 SCHEDULES = ["nightly", "hourly", "other"]
 TYPES = ("ticket.created", "sms.send", "mail.send")
 GROUPS = ("a", "b", "c")
+EVERY_GROUP_LIMIT = frozenset({"rate", "concurrency", "max_waiting", "weight"})
+OF_LIMITS_AND_GROUPS = {
+    "overrides", "aside", "line", "parked", "holding", "groups", "turns", "stuck", "resting", "rates",
+    "fading", "busy", "running",
+}  # fmt: skip
 
 ids = st.sampled_from(IDS)
 keeps = st.sampled_from(
@@ -93,7 +101,10 @@ def flows(draw: st.DrawFn) -> NewFlow:
         among = [Need(member.queue, member.record.id) for member in members] + [Need(OTHER, "job-0")]
         edges = draw(st.lists(st.sampled_from(among), max_size=2, unique=True))
         own = tuple(edge for edge in edges if edge.key != f"{queue}/{job_id}")
-        record = NewRecord(job_id, "t", b"1", delay_ms=draw(st.sampled_from([0, 0, 700])), needs=own)
+        record = NewRecord(
+            job_id, draw(st.sampled_from(TYPES)), b"1", delay_ms=draw(st.sampled_from([0, 0, 700])), needs=own,
+            lifo=draw(st.booleans()), group=draw(st.sampled_from(["", *GROUPS])),
+        )  # fmt: skip
         members.append(FlowMember(queue, record, b"about"))
     return NewFlow(draw(flow_names), members)
 
@@ -183,6 +194,41 @@ class Equivalence(RuleBasedStateMachine):
         self._run(self.server.open())
 
     def teardown(self) -> None:
+        try:
+            for queue in (QUEUE, OTHER):
+                self._drain(queue)
+        finally:
+            self._close()
+
+    def _drain(self, queue: str) -> None:
+        """Without limits and pauses everything runs, and nothing is left of limits and groups."""
+        lifted: list[Command] = [SetLimits(Limits()), Resume()]
+        for group in GROUPS:
+            lifted += [SetGroupLimits(group, GroupLimits(), EVERY_GROUP_LIMIT), ResumeGroup(group)]
+        for command in lifted:
+            self._both(lambda backend: backend.control(queue, command))  # noqa: B023  (called before the next turn)
+        found = True
+        while found:
+            self._run(self.clock.advance(seconds=10))
+            self._both(lambda backend: backend.upkeep(queue, Upkeep(max_stalls=100)))
+            found = False
+            for _ in range(3):
+                self.sequence += 1
+                asked = Exchange("drain", "drain/0", self.sequence, claim=100)
+                page: Page = self._both(lambda backend: backend.exchange(queue, asked))  # noqa: B023
+                found = found or bool(page.leases)
+                self.sequence += 1
+                settled = [Settlement(lease.id, lease.token or 0, Completed()) for lease in page.leases]
+                handed = Exchange("drain", "drain/0", self.sequence, settled)
+                self._both(lambda backend: backend.exchange(queue, handed))  # noqa: B023
+        status = self._both(lambda backend: backend.status(queue))
+        assert [status.counts[state] for state in (JobState.WAITING, JobState.DELAYED, JobState.ACTIVE)] == [0, 0, 0]
+        assert self._both(lambda backend: backend.groups(queue)) == []
+        left = self._run(self.client.keys(f"*{{{queue}}}:*"))  # pyright: ignore[reportUnknownMemberType]
+        names = {key.decode().partition("}:")[2] for key in left}
+        assert not [name for name in names if name.partition(":")[0] in OF_LIMITS_AND_GROUPS], names
+
+    def _close(self) -> None:
         self._run(self.memory.close())
         self._run(self.server.close())
         self._run(self.client.aclose())
@@ -201,9 +247,13 @@ class Equivalence(RuleBasedStateMachine):
         assert answers[0] == answers[1]
         return answers[0]
 
-    @rule(jobs=st.lists(new_jobs, min_size=1, max_size=4))
-    def enqueue(self, jobs: list[NewRecord]) -> None:
-        self._both(lambda backend: backend.enqueue(QUEUE, jobs))
+    @rule(
+        jobs=st.lists(new_jobs, min_size=1, max_size=4),
+        limited=st.sampled_from([True, True, True, False]),
+        wait_ms=st.sampled_from([0, 0, 1000]),
+    )
+    def enqueue(self, jobs: list[NewRecord], limited: bool, wait_ms: int) -> None:
+        self._both(lambda backend: backend.enqueue(QUEUE, jobs, limited=limited, wait_ms=wait_ms))
 
     @rule(jobs=st.lists(new_jobs, min_size=1, max_size=3))
     def enqueue_elsewhere(self, jobs: list[NewRecord]) -> None:
@@ -219,6 +269,10 @@ class Equivalence(RuleBasedStateMachine):
             settling = Exchange("v", "v/0", self.sequence, [Settlement(lease.id, lease.token or 0, outcome)])
             self._both(lambda backend: backend.exchange(OTHER, settling))  # noqa: B023  (called before the next turn)
         self._both(lambda backend: backend.deliver(OTHER))
+
+    @rule(command=limit_commands)
+    def limit_elsewhere(self, command: Command) -> None:
+        self._both(lambda backend: backend.control(OTHER, command))
 
     @rule(job_id=ids, amendment=amendments)
     def amend_elsewhere(self, job_id: str, amendment: Amendment) -> None:
@@ -256,7 +310,7 @@ class Equivalence(RuleBasedStateMachine):
         self.sequence += 1
         self.last = Exchange(
             "w", "w/0", self.sequence, settlements, claim, lease_ms, dead_letter=DEAD, suspect_stalls=1,
-            rooms=data.draw(rooms),
+            rooms=data.draw(rooms), lag_ms=data.draw(st.sampled_from([0, 0, 7, 900])),
         )  # fmt: skip
         request = self.last
         page: Page = self._both(lambda backend: backend.exchange(QUEUE, request))
@@ -371,6 +425,46 @@ class Equivalence(RuleBasedStateMachine):
             self.due = self.due[1:]
         self._both(lambda backend: backend.fire_schedules(QUEUE, firings))
 
+    @rule(
+        queue=st.sampled_from([QUEUE, QUEUE, OTHER]),
+        endpoint=st.sampled_from(ENDPOINTS),
+        occasions=st.sets(st.sampled_from(Occasion), min_size=1),
+        types=st.sampled_from([("*",), ("ticket.*", "x"), ("t", "sms.send")]),
+        include=st.sets(st.sampled_from(Part)),
+        carrier=st.sampled_from([HOOKS, HOOKS, OTHER]),
+        state=st.sampled_from([EndpointState.ON, EndpointState.ON, *EndpointState]),
+        seen=st.booleans(),
+    )
+    def write_endpoint(
+        self,
+        queue: str,
+        endpoint: str,
+        occasions: set[Occasion],
+        types: tuple[str, ...],
+        include: set[Part],
+        carrier: str,
+        state: EndpointState,
+        seen: bool,
+    ) -> None:
+        found: list[EndpointRecord] = self._both(lambda backend: backend.find_endpoints(queue, ids=[endpoint]))
+        known = found[0] if found and seen else None
+        self.revisions += 1
+        change = EndpointChange(
+            endpoint,
+            known.revision if known else "",
+            f"r{self.revisions}",
+            Rules(frozenset(occasions), carrier, types, frozenset(include)),
+            b"{}",
+            state,
+            "" if state is EndpointState.ON else "because",
+        )
+        for _ in range(2):
+            self._both(lambda backend: backend.write_endpoint(queue, change))
+
+    @rule(queue=st.sampled_from([QUEUE, OTHER]), endpoint=st.sampled_from(ENDPOINTS))
+    def remove_endpoint(self, queue: str, endpoint: str) -> None:
+        self._both(lambda backend: backend.remove_endpoint(queue, endpoint))
+
     @invariant()
     def all_that_is_visible_is_the_same(self) -> None:
         self._both(_picture)
@@ -382,12 +476,13 @@ async def _picture(backend: Backend) -> Any:
         [await backend.logs(QUEUE, job_id) for job_id in IDS],
         [await backend.inputs(queue, job_id) for queue in (QUEUE, OTHER) for job_id in IDS],
         [await backend.flow(QUEUE, name) for name in ("flow-0", "flow-1", "flow-2")],
-        [await backend.find(queue, state, limit=100) for queue in (QUEUE, DEAD, OTHER) for state in JobState],
+        [await backend.find(queue, state, limit=100) for queue in (QUEUE, DEAD, OTHER, HOOKS) for state in JobState],
         [await backend.status(queue) for queue in (QUEUE, DEAD, OTHER)],
         [await backend.groups(QUEUE), await backend.groups(QUEUE, after="a", limit=1), await backend.group(QUEUE, "b")],
         await backend.limits(QUEUE),
         await backend.queues(),
         await backend.workers(QUEUE),
+        [await backend.find_endpoints(queue) for queue in (QUEUE, OTHER)],
         await backend.find_schedules(QUEUE),
         await backend.find_schedules(QUEUE, declared=True),
         [(event.type, event.job_id, event.at_ms, event.detail) for event in await _events(backend)],

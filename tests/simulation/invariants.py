@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from jobqueue.backends import MemoryBackend
 from jobqueue.model.events import Event, EventType
+from jobqueue.model.limits import Rate
 from jobqueue.model.record import JobRecord, JobState
 
 ENDS_A_LEASE = frozenset(
@@ -39,7 +40,7 @@ class Watch:
         shelf = self._shelf
         places: dict[str, list[JobState]] = defaultdict(list)
         orders: dict[JobState, Iterable[str]] = {
-            JobState.WAITING: shelf.waiting,
+            JobState.WAITING: shelf.ids(JobState.WAITING),
             JobState.DELAYED: shelf.delayed.ids(),
             JobState.ACTIVE: shelf.leases.ids(),
             JobState.BLOCKED: shelf.blocked,
@@ -54,6 +55,27 @@ class Watch:
             self._only_rises(record)
         if places:
             raise Broken(f"no jobs, but in some order: {sorted(places)}")
+        self._no_more_than_allowed()
+
+    def _no_more_than_allowed(self) -> None:
+        limits, active = self._shelf.groups.limits, self._shelf.leases.ids()
+        if limits.concurrency is not None and len(active) > limits.concurrency:
+            raise Broken(f"{len(active)} jobs run, and {limits.concurrency} may")
+        records = [self._shelf.jobs[job_id] for job_id in active]
+        for kind, count in Counter(record.type for record in records).items():
+            if count > limits.types.get(kind, count):
+                raise Broken(f"{count} jobs of type {kind} run, and {limits.types[kind]} may")
+        most = limits.groups.concurrency
+        for group, count in Counter(record.group for record in records if record.group).items():
+            if most is not None and count > most:
+                raise Broken(f"{count} jobs of group {group} run, and {most} may")
+
+    def nothing_is_left_of_groups(self) -> None:
+        """Once all have ended. Raises Broken."""
+        groups = self._shelf.groups
+        kept = (groups.lines, groups.parked, groups.busy, *(ids for ids in groups.running.values() if ids))
+        if any(kept) or groups.aside or any(group for group in groups.turns.ids()):
+            raise Broken("something is left of groups that have no jobs")
 
     def _only_rises(self, record: JobRecord) -> None:
         before = self._seen.get(record.id, (0, 0, 0))
@@ -61,6 +83,14 @@ class Watch:
         if any(now < then for now, then in zip(after, before, strict=True)):
             raise Broken(f"failures, stalls and token of {record.id} were {before} and are {after}")
         self._seen[record.id] = after
+
+
+def check_rate(rate: Rate | None, starts_ms: Iterable[int]) -> None:
+    """No stretch of a period has more starts than the rate allows. Raises Broken."""
+    starts = sorted(starts_ms)
+    for first, last in zip(starts, starts[rate.limit :] if rate else (), strict=False):
+        if rate and last - first < rate.per_ms:
+            raise Broken(f"more than {rate.limit} started within {last - first} ms")
 
 
 def check_end(

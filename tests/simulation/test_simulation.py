@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from jobqueue.backends.memory import exchanging
+from jobqueue.backends.memory.groups import Groups
 from jobqueue.backends.memory.shelf import Shelf
 from jobqueue.backends.protocol import Exchange, Settlement
+from jobqueue.model.pace import Pace
+from jobqueue.model.record import JobRecord
 from jobqueue.worker.quarantine import Quarantine
 from tests.simulation.invariants import Broken
 from tests.simulation.world import World
@@ -29,6 +32,16 @@ def test_no_promise_is_broken_in_any_history() -> None:
             raise AssertionError(f"python -m tests.simulation --seed {seed}") from error
 
 
+@pytest.mark.timeout(300)
+def test_none_is_with_groups_and_limits_either() -> None:
+    first = secrets.randbelow(2**32)
+    for seed in range(first, first + HISTORIES // 4):
+        try:
+            World(seed, limited=True).run()
+        except Exception as error:
+            raise AssertionError(f"python -m tests.simulation --limited --seed {seed}") from error
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_the_same_seed_gives_the_same_history(seed: int) -> None:
     first, again = World(seed), World(seed)
@@ -38,10 +51,10 @@ def test_the_same_seed_gives_the_same_history(seed: int) -> None:
     assert len(first.trace) > 1
 
 
-def _breaks_a_promise(seeds: range) -> bool:
+def _breaks_a_promise(seeds: range, *, limited: bool = False) -> bool:
     for seed in seeds:
         try:
-            World(seed).run()
+            World(seed, limited=limited).run()
         except Broken:
             return True
     return False
@@ -91,3 +104,30 @@ def _sociable(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     assert _breaks_a_promise(range(1, 200))
+
+
+def _grasping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups whose places never come back."""
+
+    def keep(self: Groups, record: JobRecord) -> None:
+        """The lease is over, and the place stays taken."""
+
+    monkeypatch.setattr(Groups, "free_place", keep)
+
+
+def _generous(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rates that forget what has started."""
+
+    def take(self: Pace, now_ms: int, count: int) -> None:
+        """Nothing is noted."""
+
+    monkeypatch.setattr(Pace, "take", take)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("plant", [_grasping, _generous])
+def test_a_bug_planted_in_the_limits_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    assert _breaks_a_promise(range(1, 100), limited=True)

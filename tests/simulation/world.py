@@ -5,15 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Generator
+from collections import defaultdict
+from collections.abc import Generator, Sequence
 from unittest import mock
 
-from jobqueue import Job, JobDefaults, Keep, Queue, Registry, Retry, Snooze
+from jobqueue import (
+    GroupLimits,
+    Job,
+    JobDefaults,
+    Keep,
+    Limits,
+    Queue,
+    Rate,
+    RateLimited,
+    Registry,
+    Retry,
+    Snooze,
+)
 from jobqueue.backends import MemoryBackend
+from jobqueue.backends.operations import SetLimits
 from jobqueue.errors import BackendUnavailable
+from jobqueue.model.events import Event, EventType
 from jobqueue.model.record import JobRecord, JobState
 from jobqueue.running import CURRENT
-from tests.simulation.invariants import Broken, Watch, check_end
+from tests.simulation.invariants import Broken, Watch, check_end, check_rate
 from tests.simulation.loop import Standstill, run_virtually
 from tests.simulation.process import Process, SimulatedWorker, VirtualClock, Weather, wired
 
@@ -28,10 +43,14 @@ _KINDS = ("short", "long", "fails", "flaky", "snoozes", "poison")
 
 
 class World:
-    """Everything of one history. ``trace`` is what happened, line by line; the same seed gives the same."""
+    """Everything of one history. ``trace`` is what happened, line by line; the same seed gives the same. In a
+    ``limited`` one jobs come in groups, and there are limits.
+    """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, limited: bool = False) -> None:
         self.seed = seed
+        # Drawn apart, so that the histories without limits stay what they were.
+        self._luck = random.Random(seed) if limited else None
         self.trace: list[str] = []
         self.chance = random.Random(seed)
         self._runs: list[tuple[str, int]] = []
@@ -59,6 +78,8 @@ class World:
             self._backend = MemoryBackend(clock=VirtualClock())
             self._watch = Watch(self._backend, QUEUE)
             self._weather = self._drawn_weather()
+            if self._luck is not None:
+                await self._backend.control(QUEUE, SetLimits(_drawn_limits(self._luck)))
             await asyncio.gather(*(self._start_worker() for _ in range(self.chance.randint(1, 3))))
             watching = asyncio.create_task(self._look())
             troubles = asyncio.create_task(self._troubles())
@@ -138,6 +159,8 @@ class World:
             case "poison":
                 self._lose(process)
                 await process.nevermore()
+            case "short" if self._luck is not None and self._luck.random() < 0.05:
+                raise RateLimited(self._luck.uniform(0.1, 2))
             case _:
                 await asyncio.sleep(self.chance.uniform(0, 0.02))
 
@@ -206,9 +229,11 @@ class World:
 
     async def _enqueue(self, queue: Queue, job_id: str, number: int) -> None:
         delay = self.chance.choice((0, 0, 0, 0.5))
+        group = None if self._luck is None else self._luck.choice((None, "a", "a", "b", "c"))
         while True:
+            priority = self.chance.randint(1, 4)
             try:
-                await queue.enqueue("work", number, job_id=job_id, delay=delay, priority=self.chance.randint(1, 4))
+                await queue.enqueue("work", number, job_id=job_id, delay=delay, priority=priority, group=group)
             except BackendUnavailable:
                 await asyncio.sleep(0.1)
             else:
@@ -239,6 +264,9 @@ class World:
             page = await self._backend.events(QUEUE, page.cursor, 0)
             events += page.events
         records = self._records()
+        if self._luck is not None:
+            self._watch.nothing_is_left_of_groups()
+            await self._check_rates(events)
         check_end(
             acknowledged=self._acknowledged,
             records=records,
@@ -266,6 +294,25 @@ class World:
             tokens = [token for run, token in self._runs if run == job_id]
             if record.state is JobState.COMPLETED and record.result != b"%d" % max(tokens):
                 raise Broken(f"{job_id} was completed under {record.result}, and had run under {tokens}")
+
+    async def _check_rates(self, events: Sequence[Event]) -> None:
+        limits = await self._backend.limits(QUEUE)
+        by_group: dict[str, list[int]] = defaultdict(list)
+        for event in events:
+            if event.type is EventType.STARTED:
+                by_group[self._records()[event.job_id].group].append(event.at_ms)
+        check_rate(limits.rate, [at_ms for starts in by_group.values() for at_ms in starts])
+        for group, starts in by_group.items():
+            check_rate(limits.groups.rate if group else None, starts)
+
+
+def _drawn_limits(luck: random.Random) -> Limits:
+    return Limits(
+        rate=luck.choice((None, Rate(3, per=1), Rate(2, per=5, burst=1))),
+        concurrency=luck.choice((None, 1, 3)),
+        types=luck.choice(({}, {}, {"work": 2})),
+        groups=GroupLimits(rate=luck.choice((None, Rate(2, per=2))), concurrency=luck.choice((None, 1, 2))),
+    )
 
 
 @contextlib.contextmanager

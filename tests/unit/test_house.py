@@ -20,7 +20,7 @@ FLOORS = (
     ("errors", "clock", "patience"),
     ("model",),
     ("codecs",),
-    ("backends.protocol", "backends.looking", "backends.operations", "backends.scheduling"),
+    ("backends.protocol", "backends.looking", "backends.operations", "backends.scheduling", "backends.endpoints"),
     ("running", "logs"),
     ("backends",),
     ("settings", "ids", "job_type", "catalogue", "results", "verdict", "connect", "default_backend"),
@@ -41,6 +41,9 @@ FLOORS = (
         "sync",
         "dead_letters",
         "worker_list",
+        "webhook",
+        "delivery",
+        "webhook_handle",
         "schedule",
         "stored_schedule",
         "schedules",
@@ -48,7 +51,7 @@ FLOORS = (
     ),
     ("flow", "flow_handle"),
     ("worker",),
-    ("testing",),
+    ("testing", "webhooks"),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings, strategies as st
 
 from jobqueue import Rate
-from jobqueue.model.pace import Pace
+from jobqueue.model.pace import MOST_LAG, Pace
 
 
 def _rate(limit: int, per_ms: int, share: float) -> Rate:
@@ -14,6 +14,9 @@ def _rate(limit: int, per_ms: int, share: float) -> Rate:
 
 rates = st.builds(_rate, st.integers(1, 300), st.sampled_from([1, 7, 100, 1000, 60_000]), st.floats(0, 1))
 steps = st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 400)), min_size=1, max_size=60)
+late_steps = st.lists(
+    st.tuples(st.integers(0, 3000), st.integers(1, 400), st.integers(0, 250)), min_size=1, max_size=60
+)
 
 
 def _starts(rate: Rate, asked: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -37,6 +40,22 @@ def test_no_window_of_a_period_has_more_starts_than_the_limit(rate: Rate, asked:
 
 
 @settings(deadline=None)
+@given(
+    rates, st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 400), st.integers(0, 250)), min_size=1, max_size=60)
+)
+def test_starts_that_come_late_keep_the_rate_too(rate: Rate, asked: list[tuple[int, int, int]]) -> None:
+    pace, now_ms, starts = Pace(rate), 1_000_000, list[tuple[int, int]]()
+    lag_ms = min(250, rate.per_ms // MOST_LAG)
+    for passed_ms, wanted, late_ms in asked:
+        now_ms += passed_ms
+        count = min(wanted, pace.left(now_ms, lag_ms))
+        pace.take(now_ms, count)
+        starts.append((now_ms + min(late_ms, lag_ms), count))
+    for since, _ in starts:
+        assert sum(count for at_ms, count in starts if since <= at_ms < since + rate.per_ms) <= rate.limit
+
+
+@settings(deadline=None)
 @given(rates, steps)
 def test_no_more_than_a_burst_start_at_once_and_the_bucket_bounds_every_stretch(
     rate: Rate, asked: list[tuple[int, int]]
@@ -50,17 +69,17 @@ def test_no_more_than_a_burst_start_at_once_and_the_bucket_bounds_every_stretch(
 
 
 @settings(deadline=None)
-@given(rates, steps)
-def test_the_next_moment_is_exact(rate: Rate, asked: list[tuple[int, int]]) -> None:
+@given(rates, steps, st.sampled_from([0, 0, 3, 500]))
+def test_the_next_moment_is_exact(rate: Rate, asked: list[tuple[int, int]], lag_ms: int) -> None:
     pace, now_ms = Pace(rate), 1_000_000
     for passed_ms, wanted in asked:
         now_ms += passed_ms
-        pace.take(now_ms, min(wanted, pace.left(now_ms)))
-        if not pace.left(now_ms):
-            moment = pace.next_ms(now_ms)
-            assert now_ms < moment <= now_ms + rate.per_ms
-            assert pace.left(moment) > 0
-            assert pace.left(moment - 1) == 0
+        pace.take(now_ms, min(wanted, pace.left(now_ms, lag_ms)))
+        if not pace.left(now_ms, lag_ms):
+            moment = pace.next_ms(now_ms, lag_ms)
+            assert now_ms < moment <= now_ms + rate.per_ms + lag_ms
+            assert pace.left(moment, lag_ms) > 0
+            assert pace.left(moment - 1, lag_ms) == 0
 
 
 @settings(deadline=None)

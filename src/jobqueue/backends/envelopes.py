@@ -5,6 +5,7 @@
 | data, and options with it (inside the seal if the codec hides, else beside it and bound) | queue, id, type, options |
 | result, error, progress, checkpoint, each log line | what it is, queue, id |
 | a schedule's job | queue, schedule, plan |
+| an endpoint's address and secrets | queue, endpoint |
 
 Ids, types, queues, priorities, times, counts and reasons stay as they are: backends work with them.
 """
@@ -16,6 +17,7 @@ from dataclasses import replace
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
+from jobqueue.backends.endpoints import EndpointChange, EndpointRecord
 from jobqueue.backends.protocol import Checkpoint, LogLines, NewRecord, Note, Progress, Settlement
 from jobqueue.backends.scheduling import ScheduleChange, ScheduleRecord
 from jobqueue.codecs.codec import Codec, bound_to
@@ -46,6 +48,21 @@ class Envelopes:
     def open_schedule(self, queue: str, record: ScheduleRecord) -> ScheduleRecord:
         """A schedule that was read."""
         return replace(record, job=self._opened(record.job, _schedule(queue, record.id, record.plan)))
+
+    # Endpoints.
+
+    def endpoint(self, queue: str, change: EndpointChange) -> EndpointChange:
+        """An endpoint to be written; its notices carry all that is sealed of a job, so that it can be checked."""
+        sealed = self._codec.seal(change.definition, _endpoint(queue, change.id))
+        return replace(change, definition=sealed, rules=replace(change.rules, whole=True))
+
+    def open_endpoint(self, queue: str, record: EndpointRecord) -> EndpointRecord:
+        """An endpoint that was read."""
+        return replace(
+            record,
+            definition=self._opened(record.definition, _endpoint(queue, record.id)),
+            rules=replace(record.rules, whole=False),
+        )
 
     # In.
 
@@ -204,6 +221,10 @@ def _named(key: str) -> tuple[str, str]:
 
 def _schedule(queue: str, schedule: str, plan: bytes) -> bytes:
     return bound_to(b"schedule", queue.encode(), _bytes(schedule), plan)
+
+
+def _endpoint(queue: str, endpoint: str) -> bytes:
+    return bound_to(b"endpoint", queue.encode(), _bytes(endpoint))
 
 
 def _part(name: bytes, queue: str, job_id: str) -> bytes:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from jobqueue.backends.endpoints import Endpoints
 from jobqueue.backends.looking import EventPage as EventPage, Looking, Presence as Presence, Status as Status
 from jobqueue.backends.operations import (
     LOG_LINES_KEPT as LOG_LINES_KEPT,
@@ -43,6 +44,7 @@ from jobqueue.backends.operations import (
 from jobqueue.backends.scheduling import Scheduling
 from jobqueue.model.letter import letter_for
 from jobqueue.model.links import Need, Spawning
+from jobqueue.model.notice import Notice, delivery_for, delivery_group
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
 
@@ -116,6 +118,16 @@ def plain_letter(target: str, record: JobRecord) -> NewRecord:
     return NewRecord(*letter_for(record))
 
 
+NoticeWriter = Callable[[Notice], NewRecord | None]
+"""Makes the delivery that tells an endpoint of a job; None if it is to be told nothing."""
+
+
+def plain_delivery(notice: Notice) -> NewRecord | None:
+    """The delivery of ``notice``, as it is sent."""
+    delivery = delivery_for(notice)
+    return None if delivery is None else NewRecord(*delivery, group=delivery_group(notice))
+
+
 @dataclass(slots=True)
 class Settlement:
     """An outcome handed in under a token, with the log lines (JSON) of the attempt that were not yet written."""
@@ -138,7 +150,9 @@ class Exchange:
     letter for jobs found expired on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and
     rides with settlements. A job that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those
     are given out, and the others that are met stay at the front. ``rooms``: of these job types the worker takes so many
-    at the most.
+    at the most. ``lag_ms`` is how much later than they are claimed its jobs have been starting: under a rate starts
+    count for so much longer than a period (a quarter of one at the most), so that it holds for starts as well as for
+    claims.
     """
 
     worker: str
@@ -153,6 +167,7 @@ class Exchange:
     suspect_stalls: int = 2
     suspects: int = 1
     rooms: Mapping[str, int] = field(default_factory=dict[str, int])
+    lag_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -230,7 +245,7 @@ class UpkeepReport:
     schedules_in_ms: int | None = None
 
 
-class Backend(Looking, Scheduling, Protocol):
+class Backend(Looking, Scheduling, Endpoints, Protocol):
     """See the module's docstring; every queue name has been checked by the caller."""
 
     async def open(self) -> None:
@@ -303,12 +318,14 @@ class Backend(Looking, Scheduling, Protocol):
         """Do one bounded round of background work; any number of workers may do it at the same time."""
         ...
 
-    async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
+    async def deliver(
+        self, queue: str, letter: LetterWriter = plain_letter, notice: NoticeWriter = plain_delivery
+    ) -> int:
         """Hand the queue's outbox (a bounded part of it) to the queues it is meant for, and what follows there on to
         the next; returns how many effects of this queue's.
 
-        At least once, and idempotent: letters by their job id, edges because only an open one can be resolved. Letters
-        are what ``letter`` makes of failed jobs as they are stored.
+        At least once, and idempotent: letters and deliveries by their job id, edges because only an open one can be
+        resolved. Letters are what ``letter`` makes of failed jobs as they are stored, deliveries what ``notice`` makes.
         """
         ...
 

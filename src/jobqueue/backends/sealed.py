@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from jobqueue.backends.endpoints import EndpointChange, EndpointRecord
 from jobqueue.backends.envelopes import Envelopes
 from jobqueue.backends.protocol import (
     Amendment,
@@ -18,6 +19,7 @@ from jobqueue.backends.protocol import (
     NewFlow,
     NewRecord,
     Note,
+    NoticeWriter,
     Order,
     Page,
     Presence,
@@ -25,6 +27,7 @@ from jobqueue.backends.protocol import (
     Status,
     Upkeep,
     UpkeepReport,
+    plain_delivery,
     plain_letter,
 )
 from jobqueue.backends.scheduling import DueSchedules, Firing, ScheduleChange, ScheduleList
@@ -32,6 +35,7 @@ from jobqueue.codecs.codec import Codec
 from jobqueue.errors import BadSignature
 from jobqueue.model.limits import GroupStatus, Limits
 from jobqueue.model.links import FlowRecord, Input
+from jobqueue.model.notice import Notice
 from jobqueue.model.record import JobRecord, JobState
 from jobqueue.model.refused import Refused
 
@@ -71,11 +75,17 @@ class SealedBackend:
             self._envelopes.open_job(record)
         return page
 
-    async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
+    async def deliver(
+        self, queue: str, letter: LetterWriter = plain_letter, notice: NoticeWriter = plain_delivery
+    ) -> int:
         def sealed(target: str, record: JobRecord) -> NewRecord:
             return self._envelopes.job(target, letter(target, self._envelopes.open_job(record)))
 
-        return await self._inner.deliver(queue, sealed)
+        def told(about: Notice) -> NewRecord | None:
+            delivery = notice(replace(about, record=self._envelopes.open_job(about.record)))
+            return None if delivery is None else self._envelopes.job(about.target, delivery)
+
+        return await self._inner.deliver(queue, sealed, told)
 
     async def submit(self, home: str, flow: NewFlow) -> bool:
         members = [replace(one, record=self._envelopes.job(one.queue, one.record)) for one in flow.members]
@@ -145,7 +155,17 @@ class SealedBackend:
         ]
         return await self._inner.fire_schedules(queue, sealed)
 
+    async def write_endpoint(self, queue: str, change: EndpointChange) -> bool:
+        return await self._inner.write_endpoint(queue, self._envelopes.endpoint(queue, change))
+
+    async def find_endpoints(self, queue: str, *, ids: Sequence[str] | None = None) -> list[EndpointRecord]:
+        found = await self._inner.find_endpoints(queue, ids=ids)
+        return [self._envelopes.open_endpoint(queue, record) for record in found]
+
     # What does not.
+
+    async def remove_endpoint(self, queue: str, endpoint: str) -> bool:
+        return await self._inner.remove_endpoint(queue, endpoint)
 
     async def remove_schedule(self, queue: str, schedule: str) -> bool:
         return await self._inner.remove_schedule(queue, schedule)

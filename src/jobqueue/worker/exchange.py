@@ -58,11 +58,12 @@ class Pump:
             suspect_stalls=lane.quarantine.stalls,
             suspects=suspects,
             rooms=rooms,
+            lag_ms=lane.lag.ms if claim and lane.paced else 0,
         )
         page: Page | None = None
         repeated = False
         hints = lane.begin_exchange(claim)
-        began = perf_counter()
+        began, sent = perf_counter(), lane.lag.now()
         try:
             page, repeated = await self._answer(request)
             lane.prefetch.answered(perf_counter() - began)
@@ -71,6 +72,8 @@ class Pump:
             lane.quarantine.answered(suspects)
             lane.rooms.answered(rooms)
             lane.end_exchange(claim, page, hints=hints, asked_at=began, repeated=repeated)
+            if page is not None and (page.leases or lane.resting) and not repeated:
+                lane.lag.claimed(sent)
 
     async def _answer(self, request: Exchange) -> tuple[Page, bool]:
         lane, patience, lost = self._lane, Patience(), False

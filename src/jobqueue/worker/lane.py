@@ -32,6 +32,7 @@ from jobqueue.worker.alarm import Alarm
 from jobqueue.worker.batch_executor import BatchExecutor
 from jobqueue.worker.executor import Executor
 from jobqueue.worker.gathering import Gathering
+from jobqueue.worker.lag import Lag
 from jobqueue.worker.listening import Listening
 from jobqueue.worker.onlookers import Onlookers
 from jobqueue.worker.outage import Outage
@@ -84,7 +85,10 @@ class Lane:
         """Jobs wait that may not start before another one ends."""
         self.resting = False
         """Jobs wait that a limit lets go after a time."""
+        self.paced = False
+        """A rate has held jobs back here."""
         self.rooms = rooms or Rooms({})
+        self.lag = Lag(clock)
         self.quarantine = Quarantine(suspect_stalls)
         self.tallies = Tallies()
         self.outbox = asyncio.Event()
@@ -170,6 +174,7 @@ class Lane:
         if not repeated:
             self.crowded, self.resting = page.crowded, page.rests_until_ms is not None
             if self.resting:
+                self.paced = True
                 self.prefetch.stop()
         claimed = self.quarantine.sift(page.leases)
         if self.quarantine.closed:

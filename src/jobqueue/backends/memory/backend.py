@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from jobqueue.backends.endpoints import EndpointChange, EndpointRecord
+from jobqueue.backends.memory import endpoints
 from jobqueue.backends.memory.amending import amend
 from jobqueue.backends.memory.controlling import control
 from jobqueue.backends.memory.delivering import Deliveries
@@ -37,6 +39,7 @@ from jobqueue.backends.protocol import (
     NewFlow,
     NewRecord,
     Note,
+    NoticeWriter,
     Obliterate,
     Order,
     Page,
@@ -45,6 +48,7 @@ from jobqueue.backends.protocol import (
     Status,
     Upkeep,
     UpkeepReport,
+    plain_delivery,
     plain_letter,
 )
 from jobqueue.backends.scheduling import DueSchedules, Firing, ScheduleChange, ScheduleList
@@ -135,9 +139,11 @@ class MemoryBackend:
         self._known.add(queue)
         return keep_up(shelf, request, self._clock.now_ms())
 
-    async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
+    async def deliver(
+        self, queue: str, letter: LetterWriter = plain_letter, notice: NoticeWriter = plain_delivery
+    ) -> int:
         shelf = await self._step(queue)
-        return self._deliveries.deliver(shelf, self._clock.now_ms(), letter)
+        return self._deliveries.deliver(shelf, self._clock.now_ms(), letter, notice)
 
     async def submit(self, home: str, flow: NewFlow) -> bool:
         shelf = await self._step(home)
@@ -293,6 +299,17 @@ class MemoryBackend:
     async def fire_schedules(self, queue: str, firings: Sequence[Firing]) -> list[int | None]:
         shelf = await self._step(queue)
         return fire(shelf, firings, self._room, self._clock.now_ms())
+
+    async def write_endpoint(self, queue: str, change: EndpointChange) -> bool:
+        shelf = await self._step(queue)
+        self._known.add(queue)
+        return endpoints.write(shelf, change, self._clock.now_ms())
+
+    async def remove_endpoint(self, queue: str, endpoint: str) -> bool:
+        return endpoints.remove(await self._step(queue), endpoint)
+
+    async def find_endpoints(self, queue: str, *, ids: Sequence[str] | None = None) -> list[EndpointRecord]:
+        return endpoints.find(await self._step(queue), ids)
 
     async def queues(self) -> list[str]:
         self._check_open()

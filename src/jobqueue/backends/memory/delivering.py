@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import islice
 
-from jobqueue.backends.memory.effects import Edge, Letter, Link, Outcome, Reopen
+from jobqueue.backends.memory.effects import Edge, Letter, Link, Outcome, Reopen, Telling
 from jobqueue.backends.memory.enqueueing import enqueue
 from jobqueue.backends.memory.links import adopt, hear, reopen, resolve, settle_heirs
 from jobqueue.backends.memory.room import Room
 from jobqueue.backends.memory.shelf import Shelf, copied
-from jobqueue.backends.protocol import LetterWriter, NewFlow
+from jobqueue.backends.protocol import LetterWriter, NewFlow, NoticeWriter, plain_delivery
 from jobqueue.backends.wiring import POLICY, Wired, wired
 from jobqueue.errors import LeaseLost
 
@@ -26,13 +27,19 @@ class Deliveries:
         self._announce = announce
         self._room = room
 
-    def deliver(self, shelf: Shelf, now_ms: int, letter: LetterWriter | None = None) -> int:
+    def deliver(
+        self,
+        shelf: Shelf,
+        now_ms: int,
+        letter: LetterWriter | None = None,
+        notice: NoticeWriter = plain_delivery,
+    ) -> int:
         """Up to a hundred effects, and all that follows elsewhere; returns how many of its own.
 
-        Without a writer letters stay where they are.
+        Without a writer letters and notices stay where they are.
         """
         touched: dict[str, None] = {}
-        count = self._empty(shelf, touched, now_ms, letter)
+        count = self._empty(shelf, touched, now_ms, letter, notice)
         self._empty_all(touched, now_ms)
         return count
 
@@ -96,9 +103,16 @@ class Deliveries:
             if not self._empty(self._shelf_of(other), touched, now_ms):
                 del touched[other]
 
-    def _empty(self, shelf: Shelf, touched: dict[str, None], now_ms: int, letter: LetterWriter | None = None) -> int:
+    def _empty(
+        self,
+        shelf: Shelf,
+        touched: dict[str, None],
+        now_ms: int,
+        letter: LetterWriter | None = None,
+        notice: NoticeWriter = plain_delivery,
+    ) -> int:
         # Taken out only once it has arrived: a target that is full must not swallow it.
-        mine = (effect for effect in shelf.outbox if letter is not None or not isinstance(effect, Letter))
+        mine = (effect for effect in shelf.outbox if letter is not None or not isinstance(effect, (Letter, Telling)))
         batch = list(islice(mine, _AT_ONCE))
         edges: dict[str, list[Edge | Reopen]] = defaultdict(list)
         links: dict[str, list[Link]] = defaultdict(list)
@@ -109,6 +123,12 @@ class Deliveries:
                         self._announce(target)
                         wanted = [letter(target, copied(record))]
                         enqueue(self._shelf_of(target), wanted, self._room, now_ms, limited=False)
+                case Telling(notices):
+                    for told in notices:
+                        delivery = notice(replace(told, record=copied(told.record)))
+                        if delivery is not None and told.target != shelf.queue:
+                            self._announce(told.target)
+                            enqueue(self._shelf_of(told.target), [delivery], self._room, now_ms, limited=False)
                 case Link():
                     links[effect.target].append(effect)
                 case _:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from jobqueue.model.notice import Notice
 from jobqueue.model.record import JobError, JobRecord
 
 
@@ -52,4 +53,10 @@ class Reopen(NamedTuple):
     at_ms: int
 
 
-Effect = Letter | Edge | Link | Reopen
+class Telling(NamedTuple):
+    """Endpoints are told of a job, each by a delivery in the queue that it names."""
+
+    notices: tuple[Notice, ...]
+
+
+Effect = Letter | Edge | Link | Reopen | Telling

@@ -28,7 +28,7 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
 
     held = shelf.hold_ms > now_ms
     leases: list[JobRecord] = []
-    book = Book(shelf.groups, len(shelf.leases), request.claim, request.rooms, now_ms)
+    book = Book(shelf.groups, len(shelf.leases), request, now_ms)
     if request.claim > 0 and not shelf.paused and not held:
         letter = _claim(shelf, request, now_ms, leases, book) or letter
     left = book.close(leases)
@@ -43,6 +43,7 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
         claimed = tuple([(record.id, record.token or 0) for record in leases])
         shelf.calls[request.caller] = Call(request.worker, request.sequence, now_ms, claimed, refused)
     shelf.journal.publish()
+    shelf.claims = shelf.token
     look_again_ms = shelf.delayed.first_ms()
     rests = [moment for moment in (left.rests_until_ms, shelf.hold_ms if held else None) if moment is not None]
     rests_until_ms = min(rests, default=None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jobqueue.backends.memory.endpoints import leave_notices
 from jobqueue.backends.memory.journal import one_line
 from jobqueue.backends.memory.links import Wish
 from jobqueue.backends.memory.shelf import Shelf, check_move
 from jobqueue.backends.protocol import Settlement
 from jobqueue.model.events import RESULT_IN_EVENT, EventType
+from jobqueue.model.notice import Occasion
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, RetryAt
 from jobqueue.model.record import JobRecord, JobState, Trigger
 
@@ -78,6 +80,7 @@ def _carry_out(shelf: Shelf, record: JobRecord, outcome: Outcome, now_ms: int, r
                 check_move(record, Trigger.ERRED, JobState.WAITING)
                 shelf.append(record)
             shelf.tell(EventType.RETRYING, record.id, now_ms, str(delay_ms))
+            leave_notices(shelf, Occasion.RETRYING, record, now_ms, retry_in_ms=delay_ms)
         case Failed(error, keep, dead_letter, spent):
             check_move(record, Trigger.GAVE_UP, JobState.FAILED)
             if spent:

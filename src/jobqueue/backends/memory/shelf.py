@@ -11,7 +11,9 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from jobqueue.backends.endpoints import EndpointRecord
 from jobqueue.backends.memory.effects import Effect, Letter, Outcome
+from jobqueue.backends.memory.endpoints import leave_notices
 from jobqueue.backends.memory.groups import Groups
 from jobqueue.backends.memory.journal import Journal, one_line
 from jobqueue.backends.memory.line import HEADS, Line
@@ -22,10 +24,16 @@ from jobqueue.backends.protocol import LOG_LINES_KEPT, Order, Presence
 from jobqueue.backends.scheduling import ScheduleRecord
 from jobqueue.errors import InvalidState
 from jobqueue.model.events import EventType
+from jobqueue.model.notice import Occasion
 from jobqueue.model.outcome import KEEP_ALL, Retention
 from jobqueue.model.record import FINISHED, JobError, JobRecord, JobState, Trigger, allows
 from jobqueue.model.stats import MOST_MINUTES
 
+_OCCASIONS = {
+    JobState.COMPLETED: Occasion.COMPLETED,
+    JobState.FAILED: Occasion.FAILED,
+    JobState.CANCELLED: Occasion.CANCELLED,
+}
 EXPIRED = JobError("Expired", "expired in the queue before it was started")
 
 
@@ -66,6 +74,8 @@ class Shelf:
         self.retention = Timetable()
         self.logs: dict[str, deque[bytes]] = {}
         self.token = 0
+        self.claims = 0
+        """The token as it was before the step under way."""
         self.paused = False
         self.hold_ms = 0
         self.outbox: deque[Effect] = deque()
@@ -79,6 +89,7 @@ class Shelf:
         self.schedules: dict[str, ScheduleRecord] = {}
         self.schedules_due = Timetable()
         self.fired_by_hand: dict[str, str] = {}
+        self.endpoints: dict[str, EndpointRecord] = {}
         self.marker.clear()
         self.room_marker.clear()
         self.journal.forget()
@@ -130,6 +141,7 @@ class Shelf:
         """To ``state``, and out again at once what retention does not keep."""
         record.state, record.finished_ms, record.run_at_ms = state, now_ms, None
         self._end(record.id, outcome_of(record))
+        leave_notices(self, _OCCASIONS[state], record, now_ms)
         if keep.count == 0:
             self.forget((record.id,))
             return

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from jobqueue.backends.memory.groups import UNGROUPED, Groups
 from jobqueue.backends.memory.timetable import Timetable
+from jobqueue.backends.protocol import Exchange
 from jobqueue.model.pace import Pace
 from jobqueue.model.record import JobRecord
 
@@ -37,11 +38,12 @@ class Left(NamedTuple):
 class Book:
     """Kept for the length of one exchange; ``left`` is how many jobs the queue's own limits let start."""
 
-    def __init__(self, groups: Groups, active: int, claim: int, rooms: Mapping[str, int], now_ms: int) -> None:
+    def __init__(self, groups: Groups, active: int, request: Exchange, now_ms: int) -> None:
         self._groups = groups
         self._now_ms = now_ms
         limits = groups.limits
-        self.left = claim
+        self._lag_ms = request.lag_ms
+        self.left = request.claim
         self._places: int | None = None
         if limits.concurrency is not None:
             self._places = max(0, limits.concurrency - active)
@@ -50,14 +52,14 @@ class Book:
         if limits.rate is not None:
             self._pace = groups.pace or Pace(limits.rate)
             self._pace.change(limits.rate)
-            self.left = min(self.left, self._pace.left(now_ms))
+            self.left = min(self.left, self._pace.left(now_ms, self._lag_ms))
         self._rooms = {kind: max(0, most - len(groups.running.get(kind, ()))) for kind, most in limits.types.items()}
         self._ours: set[str] = set()
-        for kind, room in rooms.items():
+        for kind, room in request.rooms.items():
             if room < self._rooms.get(kind, _ANY):
                 self._rooms[kind] = room
                 self._ours.add(kind)
-        typed = bool(limits.types or rooms)
+        typed = bool(limits.types or request.rooms)
         self.turned = typed or groups.lined
         """Whether jobs come by turns; else the line is taken as it stands."""
         self._typed = typed or bool(groups.parked)
@@ -130,8 +132,8 @@ class Book:
             return Left(more=False, crowded=False, rests_until_ms=None)
         if self._places is not None and self._places <= len(claimed):
             return Left(more=False, crowded=True, rests_until_ms=None)
-        if self._pace is not None and not self._pace.left(now_ms):
-            return Left(more=False, crowded=True, rests_until_ms=self._pace.next_ms(now_ms))
+        if self._pace is not None and not self._pace.left(now_ms, self._lag_ms):
+            return Left(more=False, crowded=True, rests_until_ms=self._pace.next_ms(now_ms, self._lag_ms))
         if self._parked >= _PARKED_AT_ONCE:
             return Left(more=True, crowded=False, rests_until_ms=now_ms)
         more = len(groups.waiting) > 0 or len(groups.turns) > 0 or any(
@@ -174,7 +176,7 @@ class Book:
                 left = min(left, max(0, limits.concurrency - len(self._groups.busy.get(group, ()))))
             pace = self._groups.pace_of(group)
             if pace is not None:
-                left = min(left, pace.left(self._now_ms))
+                left = min(left, pace.left(self._now_ms, self._lag_ms))
             entry = self._entries[group] = _Entry(left, limits.stride, pace)
         entry.score = score
         return entry
@@ -226,8 +228,8 @@ class Book:
             groups.vacate(group)
             return
         held = groups.is_paused(group) or groups.at_limit(group)
-        if not held and entry.pace is not None and not entry.pace.left(self._now_ms):
-            groups.rest_until(group, entry.pace.next_ms(self._now_ms))
+        if not held and entry.pace is not None and not entry.pace.left(self._now_ms, self._lag_ms):
+            groups.rest_until(group, entry.pace.next_ms(self._now_ms, self._lag_ms))
         elif held or not startable:
             groups.turns.discard(group)
         else:

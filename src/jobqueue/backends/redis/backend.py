@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Any, Self
@@ -17,7 +16,6 @@ from jobqueue.backends.protocol import (
     EventPage,
     Exchange,
     Extension,
-    LetterWriter,
     NewFlow,
     NewRecord,
     Note,
@@ -27,7 +25,6 @@ from jobqueue.backends.protocol import (
     Status,
     Upkeep,
     UpkeepReport,
-    plain_letter,
 )
 from jobqueue.backends.redis import checks, codec, keys, linking
 from jobqueue.backends.redis.amending import amend
@@ -36,8 +33,8 @@ from jobqueue.backends.redis.causes import nobody_listens
 from jobqueue.backends.redis.clients import client_for
 from jobqueue.backends.redis.connection import Lines, Switchboard
 from jobqueue.backends.redis.controlling import control
-from jobqueue.backends.redis.courier import Courier
-from jobqueue.backends.redis.delivering import deliver
+from jobqueue.backends.redis.delivering import OutboxCalls
+from jobqueue.backends.redis.endpoints import EndpointCalls
 from jobqueue.backends.redis.noting import note_words
 from jobqueue.backends.redis.scheduling import ScheduleCalls
 from jobqueue.backends.redis.submitting import stage_and_commit
@@ -54,7 +51,7 @@ _ANNOUNCE_EVERY = 60.0
 _EVENT_ENTRIES = 100
 
 
-class RedisBackend(ScheduleCalls):
+class RedisBackend(ScheduleCalls, EndpointCalls, OutboxCalls):
     """Jobs in Redis 6.2 or newer, or Valkey.
 
     ``client`` is any ``redis.asyncio.Redis`` (fakeredis too): only its connection settings are used, on
@@ -185,7 +182,7 @@ class RedisBackend(ScheduleCalls):
             request.sequence,
             int(request.repeated),
             request.lease_ms,
-            codec.claim_words(request.claim, request.rooms),
+            codec.claim_words(request.claim, request.lag_ms, request.rooms),
             request.dead_letter or "",
             request.suspect_stalls,
             request.suspects,
@@ -249,9 +246,6 @@ class RedisBackend(ScheduleCalls):
             outbox=bool(outbox),
             schedules_in_ms=int(schedules_in) if schedules_in else None,
         )
-
-    async def deliver(self, queue: str, letter: LetterWriter = plain_letter) -> int:
-        return await deliver(self._courier(), queue, letter)
 
     async def wait(self, queue: str, seconds: float) -> bool:
         key = keys.wake(self._namespace, queue)
@@ -383,21 +377,6 @@ class RedisBackend(ScheduleCalls):
             ),
         )  # fmt: skip
         return codec.pairs_of(reply)[0][1] if reply else []
-
-    def _courier(self) -> Courier:
-        return Courier(self._calls, self._namespace, self._now, self._announce)
-
-    async def _deliver_edges(self, queue: str) -> int:
-        # Letters stay: only a worker knows how its queue's are written.
-        return await deliver(self._courier(), queue)
-
-    async def _deliver_soon(self, queue: str, outbox: bool = True) -> None:
-        """Hand over what a call has left in the outbox. It has taken effect anyhow: workers see to the rest."""
-        if not outbox:
-            return
-        with contextlib.suppress(BackendError):
-            while await self._deliver_edges(queue):
-                pass
 
     async def _announce(self, queue: str) -> None:
         """Enter the queue in the list of queues, now and then again (someone may have obliterated it meanwhile)."""

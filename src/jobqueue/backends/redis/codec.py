@@ -141,14 +141,14 @@ def record_of(
     if separator:
         created, _, head = head.partition(b" ")
         priority, _, job_type = head.partition(b" ")
-        job.created_ms = _moment(created) or 0
+        job.created_ms = moment_of(created) or 0
         job.priority = _within(priority, HIGHEST_PRIORITY_NUMBER, 3)
         job_type, _, group = job_type.partition(b" @")
         job.type, job.group, job.options, job.data = text(job_type), text(group), asked, data
     if ending is not None:
         times, _, result = ending.partition(b"\n")
         started, _, finished = times.partition(b" ")
-        job.started_ms, job.finished_ms = _moment(started), _moment(finished)
+        job.started_ms, job.finished_ms = moment_of(started), moment_of(finished)
         job.result = result or None
     if life:
         _add_life(job, life)
@@ -163,11 +163,11 @@ def _add_life(job: JobRecord, life: Sequence[Any]) -> None:
         elif name == b"stalls":
             job.stalls = _within(value, _MOST_COUNTED, 0)
         elif name == b"expires":
-            job.expires_ms = _moment(value)
+            job.expires_ms = moment_of(value)
         elif name == b"started":
-            job.started_ms = _moment(value)
+            job.started_ms = moment_of(value)
         elif name == b"finished":
-            job.finished_ms = _moment(value)
+            job.finished_ms = moment_of(value)
         elif name == b"error":
             job.error = error_of(value)
         elif name == b"reason":
@@ -217,9 +217,11 @@ def events_of(entry_id: Any, flat: Sequence[Any]) -> list[Event]:
     ]
 
 
-def claim_words(claim: int, rooms: Mapping[str, int]) -> Word:
-    """How many jobs are wanted, and of which types not more than so many."""
-    return claim if not rooms else f"{claim} {' '.join(f'{name} {room}' for name, room in rooms.items())}"
+def claim_words(claim: int, lag_ms: int, rooms: Mapping[str, int]) -> Word:
+    """How many jobs are wanted, how late they may start, and of which types not more than so many are wanted."""
+    if not rooms and not lag_ms:
+        return claim
+    return " ".join((f"{claim} {lag_ms}", *(f"{name} {room}" for name, room in rooms.items())))
 
 
 def group_of(picture: Sequence[Any]) -> GroupStatus:
@@ -260,7 +262,7 @@ def _within(value: Any, highest: int, otherwise: int) -> int:
     return number if number is not None and 0 <= number <= highest else otherwise
 
 
-def _moment(value: Any) -> int | None:
+def moment_of(value: Any) -> int | None:
     """Milliseconds that a datetime can hold; whatever else was written there counts as missing."""
     number = _number(value)
     return number if number is not None and 0 <= number <= LAST_MOMENT_MS else None

@@ -1,34 +1,75 @@
 """The outbox: effects on other queues, written in the step that caused them and handed over here.
 
-An entry is taken out only after the other queue has it, so it may be handed over twice: letters are recognised by
-their job id, edges by being open no more, flows by their gate. What follows from an effect in the queue that gets it
-lies in that queue's outbox, and is handed on from here too; its own workers would find it in their next round.
+An entry is taken out only after the other queue has it, so it may be handed over twice: letters and deliveries are
+recognised by their job id, edges by being open no more, flows by their gate. What follows from an effect in the queue
+that gets it lies in that queue's outbox, and is handed on from here too; its own workers would find it in their next
+round.
 """
 
 from __future__ import annotations
 
+import contextlib
+from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobqueue.backends.protocol import LetterWriter, NewRecord
+from jobqueue.backends.protocol import LetterWriter, NewRecord, NoticeWriter, plain_delivery, plain_letter
 from jobqueue.backends.redis import keys
+from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import letter_record, text
 from jobqueue.backends.redis.courier import Asked, Courier
+from jobqueue.backends.redis.endpoints import notices_of
 from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.submitting import deliver_flow
+from jobqueue.errors import BackendError
 
 _BATCH = 100
 _ROUNDS = 10_000
 """Batches that one delivery may lead to in other queues: an end to what has one anyhow."""
 
 
-async def deliver(courier: Courier, queue: str, letter: LetterWriter | None = None) -> int:
+class OutboxCalls:
+    """The part of the Redis backend that hands effects over."""
+
+    _calls: Calls
+    _namespace: str
+
+    @abstractmethod
+    def _now(self) -> str: ...
+
+    @abstractmethod
+    async def _announce(self, queue: str) -> None: ...
+
+    async def deliver(
+        self, queue: str, letter: LetterWriter = plain_letter, notice: NoticeWriter = plain_delivery
+    ) -> int:
+        return await deliver(self._courier(), queue, letter, notice)
+
+    def _courier(self) -> Courier:
+        return Courier(self._calls, self._namespace, self._now, self._announce)
+
+    async def _deliver_edges(self, queue: str) -> int:
+        # Letters and notices stay: only a worker knows how its queue's are written.
+        return await deliver(self._courier(), queue)
+
+    async def _deliver_soon(self, queue: str, outbox: bool = True) -> None:
+        """Hand over what a call has left in the outbox. It has taken effect anyhow: workers see to the rest."""
+        if not outbox:
+            return
+        with contextlib.suppress(BackendError):
+            while await self._deliver_edges(queue):
+                pass
+
+
+async def deliver(
+    courier: Courier, queue: str, letter: LetterWriter | None = None, notice: NoticeWriter = plain_delivery
+) -> int:
     """Up to a hundred effects of ``queue``, and all that follows elsewhere; returns how many of its own.
 
-    Without a writer letters stay where they are.
+    Without a writer letters and notices stay where they are.
     """
-    count = await _empty(courier, queue, letter)
+    count = await _empty(courier, queue, letter, notice)
     for _ in range(_ROUNDS):
         if not courier.touched:
             break
@@ -38,7 +79,9 @@ async def deliver(courier: Courier, queue: str, letter: LetterWriter | None = No
     return count
 
 
-async def _empty(courier: Courier, queue: str, letter: LetterWriter | None = None) -> int:
+async def _empty(
+    courier: Courier, queue: str, letter: LetterWriter | None = None, notice: NoticeWriter = plain_delivery
+) -> int:
     outbox = keys.outbox(courier.namespace, queue)
     entries = await _entries(courier, outbox, letters=letter is not None)
     records: dict[str, list[NewRecord]] = defaultdict(list)
@@ -58,6 +101,11 @@ async def _empty(courier: Courier, queue: str, letter: LetterWriter | None = Non
                 await courier.spread(queue, fields)
             case "flow":
                 await deliver_flow(courier, queue, _word(fields, "flow"), _word(fields, "gate"))
+            case "notice":
+                for told in notices_of(queue, fields, flat):
+                    delivery = notice(told)
+                    if delivery is not None and told.target != queue:
+                        records[told.target].append(delivery)
             case _:
                 target, record = letter_record(flat, queue)
                 if letter is not None and target and target != queue:
@@ -75,14 +123,20 @@ async def _empty(courier: Courier, queue: str, letter: LetterWriter | None = Non
 
 
 async def _entries(courier: Courier, outbox: str, *, letters: bool) -> list[Any]:
-    """The first entries; without ``letters`` the first that are something else."""
+    """The first entries; without ``letters`` the first that are neither letters nor notices."""
     start = "-"
     while True:
         entries = await courier.calls.command("XRANGE", outbox, start, "+", "COUNT", _BATCH)
-        wanted = [entry for entry in entries if letters or b"kind" in entry[1][::2]]
+        wanted = [entry for entry in entries if letters or not _needs_writer(entry[1])]
         if wanted or len(entries) < _BATCH:
             return wanted
         start = f"({text(entries[-1][0])}"
+
+
+def _needs_writer(flat: Sequence[Any]) -> bool:
+    """Whether an entry is a letter, or a notice."""
+    kind = next((flat[at + 1] for at in range(0, len(flat) - 1, 2) if flat[at] == b"kind"), b"notice")
+    return kind == b"notice"
 
 
 def _word(fields: Mapping[str, Any], name: str) -> str:

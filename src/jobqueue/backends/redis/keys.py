@@ -23,7 +23,7 @@ options; data; a line each |
 | ``meta``             | hash   | tail, head, token (counters), done (the last score in ``completed``), paused, hold, \
 lives, logged, linked, lined (whether any job has ever had such a key, waited for another, or stood in ``aside``), \
 limited, bounded (whether there are limits to starting, to enqueueing), pace (what has started under the queue's \
-rate), awaited (until when a producer waits for room), stuck (a counter) |
+rate), awaited (until when a producer waits for room), stuck (a counter), hooked (whether anybody is told of jobs) |
 | ``needs:<id>``       | hash   | what it still waits for: "queue/id" of a job, or its flow's gate, to policy \
 (f fail, r run, i ignore, g gate) |
 | ``inputs:<id>``      | hash   | what became of that: "queue/id" to "policy state", error or reason, result, by line |
@@ -54,6 +54,10 @@ the result); '' as long as the outbox has some still to tell |
 | ``rates`` ``fading`` | hash, zset | what groups have started under their rates, and when that counts no more |
 | ``busy`` ``running:<type>`` | zset | active jobs of groups, as "group id", and those of a type that is limited |
 | ``room``             | zset   | the marker that one producer pops who waits for room |
+| ``endpoints``        | hash   | whom webhooks go to: id to "revision state since", rules, reason, address and \
+secrets as JSON, by line |
+| ``hooks``            | hash   | of those that are told anything: id to rules, "occasions parts whole target types": \
+letters (c f x r completed, failed, cancelled, retrying; d r e data, result, error), 0 or 1, a queue, names |
 | ``orders:<worker>``  | list   | what others want of a worker; expires after a minute |
 
 Beside them stands ``<namespace>:queues``, a set of the names of all queues.

@@ -86,6 +86,7 @@ class Staged:
                 record.run_at_ms,
                 record.expires_in_ms,
                 record.lifo,
+                record.group,
                 self.needs,
                 self.heirs,
                 self.outside,
@@ -95,19 +96,19 @@ class Staged:
     @classmethod
     def decode(cls, stored: bytes) -> Staged:
         """What ``encode`` made. Raises ValueError for anything else."""
-        queue, job_id, job_type, data, asked, priority, delay, run_at, expires, lifo, needs, heirs, outside = (
+        queue, job_id, job_type, data, asked, priority, delay, run_at, expires, lifo, group, needs, heirs, outside = (
             _STAGED.validate_json(stored)
         )
         record = NewRecord(
-            job_id, job_type, data.encode(), priority, asked.encode(), delay, run_at, expires, lifo
-        )  # fmt: skip
+            job_id, job_type, data.encode(), priority, asked.encode(), delay, run_at, expires, lifo, group=group
+        )
         return cls(queue, record, needs, heirs, outside)
 
 
 _Pairs = list[tuple[str, str]]
 _STAGED = TypeAdapter(
     tuple[
-        str, str, str, str, str, int, int, int | None, int | None, bool, _Pairs, list[tuple[str, HeirKind]], _Pairs
+        str, str, str, str, str, int, int, int | None, int | None, bool, str, _Pairs, list[tuple[str, HeirKind]], _Pairs
     ]
 )  # fmt: skip
 

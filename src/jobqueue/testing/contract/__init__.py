@@ -12,6 +12,7 @@ asyncio plugin in its automatic mode.
 """
 
 from jobqueue.testing.contract.amending import AmendingContract
+from jobqueue.testing.contract.arrivals import ArrivalContract
 from jobqueue.testing.contract.carrying import CarryingContract
 from jobqueue.testing.contract.controlling import ControllingContract
 from jobqueue.testing.contract.dead_letters import DeadLetterContract
@@ -27,6 +28,7 @@ from jobqueue.testing.contract.retention import RetentionContract
 from jobqueue.testing.contract.schedules import ScheduleContract
 from jobqueue.testing.contract.settling import SettlingContract
 from jobqueue.testing.contract.stats import StatsContract
+from jobqueue.testing.contract.webhooks import WebhookContract
 
 
 class BackendContract(
@@ -45,7 +47,9 @@ class BackendContract(
     CarryingContract,
     LimitContract,
     GroupContract,
+    ArrivalContract,
     ScheduleContract,
+    WebhookContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 

@@ -10,7 +10,7 @@ import pytest
 from jobqueue.backends.operations import SetLimits
 from jobqueue.backends.protocol import Backend, Cancel, Exchange, NewRecord, Obliterate, Page, Pause, Settlement, Upkeep
 from jobqueue.errors import QueueFull
-from jobqueue.model.limits import Limits, Rate
+from jobqueue.model.limits import GroupLimits, Limits, Rate
 from jobqueue.model.outcome import Completed, Failed, Released
 from jobqueue.model.record import JobState
 from jobqueue.testing.clock import ManualClock
@@ -29,9 +29,11 @@ async def limit(backend: Backend, limits: Limits) -> None:
     await backend.control(QUEUE, SetLimits(limits))
 
 
-async def look(backend: Backend, count: int = 10, *, worker: str = "w", rooms: dict[str, int] | None = None) -> Page:
+async def look(
+    backend: Backend, count: int = 10, *, worker: str = "w", rooms: dict[str, int] | None = None, lag_ms: int = 0
+) -> Page:
     """An exchange that claims."""
-    request = Exchange(worker, f"{worker}/1", next(_sequence), claim=count, rooms=rooms or {})
+    request = Exchange(worker, f"{worker}/1", next(_sequence), claim=count, rooms=rooms or {}, lag_ms=lag_ms)
     return await backend.exchange(QUEUE, request)
 
 
@@ -74,6 +76,35 @@ class LimitContract:
         assert ids(await look(backend)) == []
         await clock.advance(milliseconds=1)
         assert ids(await look(backend)) == ["c", "d"]
+
+    async def test_a_start_counts_for_longer_to_a_worker_that_starts_jobs_late(
+        self, backend: Backend, clock: ManualClock
+    ) -> None:
+        await limit(backend, Limits(Rate(2, per=10)))
+        await put(backend, *"abcde")
+        assert ids(await look(backend, lag_ms=300)) == ["a", "b"]
+        await clock.advance(seconds=10)
+        page = await look(backend, lag_ms=300)
+        assert (ids(page), page.rests_until_ms) == ([], clock.now_ms() + 300)
+        # A quarter of the period, and no more.
+        page = await look(backend, lag_ms=60_000)
+        assert (ids(page), page.rests_until_ms) == ([], clock.now_ms() + 2500)
+        await clock.advance(milliseconds=300)
+        assert ids(await look(backend, lag_ms=300)) == ["c", "d"]
+
+    async def test_so_it_does_in_a_group(self, backend: Backend, clock: ManualClock) -> None:
+        await limit(backend, Limits(groups=GroupLimits(rate=Rate(1, per=20))))
+        await backend.enqueue(QUEUE, [NewRecord(name, "ticket.created", b"1", group="g") for name in "ab"])
+        (lease,) = (await look(backend, lag_ms=300)).leases
+        await settle(backend, lease, Completed())
+        await clock.advance(seconds=20)
+        assert ids(await look(backend, lag_ms=300)) == []
+        # What is kept of a group lives as long as it may count.
+        await backend.upkeep(QUEUE, Upkeep())
+        await clock.advance(milliseconds=299)
+        assert ids(await look(backend, lag_ms=300)) == []
+        await clock.advance(milliseconds=1)
+        assert ids(await look(backend, lag_ms=300)) == ["b"]
 
     async def test_a_burst_of_one_spaces_starts_evenly(self, backend: Backend, clock: ManualClock) -> None:
         await limit(backend, Limits(Rate(4, per=1, burst=1)))

@@ -1,10 +1,9 @@
 -- active -> completed, failed, cancelled, delayed, waiting; delayed -> waiting; waiting -> active, failed (expired):
 -- take in settlements, promote what is due, claim what is waiting.
 -- KEYS: queue prefix
--- ARGV: now, worker, caller, sequence, repeated, lease ms, claim ("claim type room type room ..." where the worker can
---       take so many of these types only), dead letter queue,
---       how many stalls make a suspect, how many suspects to give out,
---       completions, their keep count, their keep age, others;
+-- ARGV: now, worker, caller, sequence, repeated, lease ms, claim ("claim lag type room type room ..." where jobs have been
+--       starting late, by lag ms, or the worker can take so many of these types only), dead letter queue,
+--       how many stalls make a suspect, how many suspects to give out, completions, their keep count, their keep age, others;
 --       then for each completion, all of them kept alike and without log lines: id, token, result ('' null);
 --       then for each other settlement: id, token, kind, a, b, c, d, e, number of log lines, log lines
 --         c completed: a result ('' null), b keep count, c keep age
@@ -21,7 +20,7 @@
 -- INCLUDES: clock events order state full lines finish links logs stats pace turns
 local P, now = KEYS[1], now_ms(ARGV[1])
 local worker, caller, sequence = ARGV[2], ARGV[3], ARGV[4]
-local lease_ms, claim, rooms = tonumber(ARGV[6]), tonumber(ARGV[7]), nil
+local lease_ms, claim, lag, rooms = tonumber(ARGV[6]), tonumber(ARGV[7]), 0, nil
 local dead_letter, suspect_stalls, suspects = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local completions, keep_count, keep_age, others = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local now_text = score_text(now)
@@ -62,12 +61,13 @@ end
 
 local refused, outbox = {}, false
 local meta = redis.call('HMGET', P .. 'meta', 'paused', 'hold', 'token', 'done', 'lives', 'logged', 'lined',
-  'limited', 'awaited', 'linked')
+  'limited', 'awaited', 'linked', 'hooked')
 local paused, hold, last_token, done = meta[1] == '1', tonumber(meta[2] or 0), tonumber(meta[3] or 0), meta[4]
 -- Most queues have none of these at most times, so one question stands for four.
 local unusual = redis.call('EXISTS', P .. 'cancelling', P .. 'retention', P .. 'expiring', P .. 'delayed') > 0
 local done_before = done
 traits.lives, traits.logged, traits.lined, traits.linked = meta[5] and true, meta[6] and true, meta[7] and true, meta[10] and true
+traits.hooked = meta[11] and true
 if not unusual then traits.timed = false end
 
 if completions + others > 0 then
@@ -137,6 +137,14 @@ if completions + others > 0 then
       for n, i in ipairs(completed) do end_of(P, told_ids[n], 'completed', '', ARGV[14 + 3 * i], '') end
       -- END RARELY
     end
+    if traits.hooked then
+      -- RARELY
+      for n, i in ipairs(completed) do
+        local id = told_ids[n]
+        if leave_notices(P, now, id, 'completed', started[id], ARGV[14 + 3 * i]) then outbox = true end
+      end
+      -- END RARELY
+    end
     tell_each('completed', told_ids, told_results)
     forget(P, drop)
     if #scored > 0 then
@@ -166,6 +174,7 @@ if completions + others > 0 then
             redis.call('SET', P .. 'end:' .. id, ending(started[id], now_text, a))
             if tonumber(c) > 0 then on_timetable(P, 'retention', now + tonumber(c), id) end
             end_of(P, id, 'completed', '', a, '')
+            if leave_notices(P, now, id, 'completed', started[id], a) then outbox = true end
             keep(P, 'completed', id, done, tonumber(b))
           elseif kind == 'r' then
             count_up(P, id, 'failures')
@@ -179,6 +188,7 @@ if completions + others > 0 then
               join(P, { id }, { priority_of(P, id) })
             end
             tell('retrying', id, b)
+            if leave_notices(P, now, id, 'retrying', nil, nil, b) then outbox = true end
           elseif kind == 'f' or kind == 'F' then
             if fail(P, id, now, started[id], a, ARGV[place + 6], kind == 'f', tonumber(b), tonumber(c), ARGV[place + 7]) then
               outbox = true
@@ -214,7 +224,7 @@ if completions + others > 0 then
               tell('unblocked', id)
             end
           else
-            cancelled(P, id, now, started[id], a, tonumber(b), tonumber(c))
+            if cancelled(P, id, now, started[id], a, tonumber(b), tonumber(c)) then outbox = true end
           end
         end
       end
@@ -257,10 +267,10 @@ local allowed = claim or 0
 if not claim or meta[7] or meta[8] then
   -- RARELY
   if not claim then
-    claim, rooms = string.match(ARGV[7], '^(%d+) (.*)$')
-    claim = tonumber(claim)
+    claim, lag, rooms = string.match(ARGV[7], '^(%d+) (%d+) ?(.*)$')
+    claim, lag = tonumber(claim), tonumber(lag)
   end
-  book = open_book(P, now, claim, rooms)
+  book = open_book(P, now, claim, lag, rooms)
   book.take, book.close = take_turns, close_book
   allowed = book.left
   -- END RARELY

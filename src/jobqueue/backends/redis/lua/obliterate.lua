@@ -60,7 +60,7 @@ end
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'seen', 0, -1)) do redis.call('DEL', P .. 'orders:' .. worker) end
 for _, name in ipairs({ 'meta', 'wake', 'events', 'outbox', 'leases', 'cancelling', 'expiring', 'retention', 'calls',
   'workers', 'seen', 'declared', 'limits', 'overrides', 'groups', 'turns', 'resting', 'rates', 'fading', 'parked',
-  'room' }) do
+  'room', 'endpoints', 'hooks' }) do
   redis.call('DEL', P .. name)
 end
 local this = minute_of(now_ms(ARGV[3]))

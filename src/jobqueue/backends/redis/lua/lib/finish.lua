@@ -1,4 +1,5 @@
--- How a job ends: into completed, failed or cancelled, trimmed by its retention, with an outbox effect if it leaves a letter.
+-- How a job ends: into completed, failed or cancelled, trimmed by its retention, with effects in the outbox if it leaves a
+-- letter or somebody is told of it by a webhook.
 
 local function next_score(last, now)
   return math.max(now * DUE, (tonumber(last or 0) or 0) + 1)
@@ -64,6 +65,65 @@ local function leave_letter(P, id, now, queue)
   return true
 end
 
+-- What endpoints are told of jobs: who they are and what they want (see keys.py), read once a script.
+local hooks = {}
+
+local function wants_type(types, kind)
+  for wanted in string.gmatch(types, '%S+') do
+    if wanted == kind then return true end
+    if string.sub(wanted, -1) == '*' and string.sub(kind, 1, #wanted - 1) == string.sub(wanted, 1, -2) then return true end
+  end
+  return false
+end
+
+-- Notices for the endpoints that want to hear of it, as one effect, in the same step that changes the job and while its record
+-- is there. True if anybody wants to.
+local function leave_notices(P, now, id, event, started, result, delay)
+  if not has(P, 'hooked') then return false end
+  if not hooks.rules then
+    hooks.rules = redis.pcall('HGETALL', P .. 'hooks')
+    if hooks.rules.err then hooks.rules = {} end
+    hooks.claims = redis.call('HGET', P .. 'meta', 'token') or '0'
+  end
+  local job = redis.pcall('GET', P .. 'job:' .. id)
+  job = type(job) == 'string' and job or ''
+  local head, kind = string.match(job, '^(%d+ %d+ (%S+)[^\n]*)\n')
+  kind = kind or ''
+  -- What became of deliveries is told to nobody: it would never end.
+  if kind == 'webhook.delivery' then return false end
+  local letter, told, whole, data, with_result = event == 'cancelled' and 'x' or string.sub(event, 1, 1), {}, false, false, false
+  for i = 1, #hooks.rules, 2 do
+    local occasions, parts, all, target, types = string.match(hooks.rules[i + 1], '^(%a*) (%S+) (%d) (%S+) (.*)$')
+    if occasions and string.find(occasions, letter, 1, true) and wants_type(types, kind) then
+      told[#told + 1] = parts .. ' ' .. target .. '/' .. hooks.rules[i]
+      whole = whole or all == '1'
+      data = data or string.find(parts, 'd', 1, true)
+      with_result = with_result or string.find(parts, 'r', 1, true)
+    end
+  end
+  if #told == 0 then return false end
+  table.sort(told, function(one, other) return string.match(one, '/.*') < string.match(other, '/.*') end)
+  if head and not (whole or data) then job = head .. '\n\nnull' end
+  local entry = { 'XADD', P .. 'outbox', '*', 'kind', 'notice', 'event', event, 'id', id, 'at', score_text(now),
+    'claims', hooks.claims, 'hooks', table.concat(told, '\n'), 'job', job, 'started', started or '', 'delay', delay or '0' }
+  if result and (whole or with_result) then
+    entry[#entry + 1] = 'result'
+    entry[#entry + 1] = result
+  end
+  if has(P, 'lives') then
+    local names = { 'failures', 'stalls', 'error', 'reason' }
+    local values = redis.pcall('HMGET', P .. 'life:' .. id, unpack(names))
+    for i, name in ipairs(values.err and {} or names) do
+      if values[i] then
+        entry[#entry + 1] = name
+        entry[#entry + 1] = values[i]
+      end
+    end
+  end
+  redis.call(unpack(entry))
+  return true
+end
+
 local function fail(P, id, now, started, error_json, error_type, spent, count, age, dead_letter)
   if spent then count_up(P, id, 'failures') end
   put(P, id, 'error', error_json)
@@ -71,6 +131,7 @@ local function fail(P, id, now, started, error_json, error_type, spent, count, a
   local outbox = leave_letter(P, id, now, dead_letter)
   put(P, id, 'finished', score_text(now))
   end_of(P, id, 'failed', error_json, '', error_type)
+  outbox = leave_notices(P, now, id, 'failed', started) or outbox
   retain(P, 'failed', id, now, count, age)
   tell('failed', id, error_type)
   return outbox
@@ -94,6 +155,8 @@ local function cancelled(P, id, now, started, reason, count, age)
   put(P, id, 'finished', score_text(now), 'reason', reason)
   if started then put(P, id, 'started', started) end
   end_of(P, id, 'cancelled', one_line(reason), '', '')
+  local outbox = leave_notices(P, now, id, 'cancelled', started)
   retain(P, 'cancelled', id, now, count, age)
   tell('cancelled', id, one_line(reason))
+  return outbox
 end

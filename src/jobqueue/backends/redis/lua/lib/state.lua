@@ -3,16 +3,16 @@ local STATES = { 'waiting', 'active', 'delayed', 'completed', 'failed', 'cancell
 
 -- What any job of this queue has ever had, so that others need not look for it: asked once a script at the most.
 -- lives: more to tell than its record (see put); logged: log lines; linked: jobs that wait for others; lined: a group, or a
--- time set aside (lines.lua); timed: a timetable may know it.
+-- time set aside (lines.lua); hooked: endpoints that are told of jobs; timed: a timetable may know it.
 local traits = {}
 local function has(P, trait)
   if traits[trait] == nil then
     if trait == 'timed' then
       traits.timed = redis.call('EXISTS', P .. 'retention', P .. 'expiring') > 0
     else
-      local found = redis.call('HMGET', P .. 'meta', 'lives', 'logged', 'linked', 'lined')
+      local found = redis.call('HMGET', P .. 'meta', 'lives', 'logged', 'linked', 'lined', 'hooked')
       traits.lives, traits.logged, traits.linked = found[1] and true, found[2] and true, found[3] and true
-      traits.lined = found[4] and true
+      traits.lined, traits.hooked = found[4] and true, found[5] and true
     end
   end
   return traits[trait]

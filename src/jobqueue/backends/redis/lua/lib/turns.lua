@@ -2,14 +2,14 @@
 local PARKED_AT_ONCE = 1000
 
 -- What is read of the limits before anything is claimed. `rooms` is what the worker says of its own limits: "type n ...".
-local function open_book(P, now, claim, rooms)
-  local book = { left = claim, rooms = {}, ours = {}, groups = {}, touched = {}, taken = {}, pending = {}, seated = {}, leaving = {}, parked = 0, lent = false }
+local function open_book(P, now, claim, lag, rooms)
+  local book = { left = claim, lag = lag, rooms = {}, ours = {}, groups = {}, touched = {}, taken = {}, pending = {}, seated = {}, leaving = {}, parked = 0, lent = false }
   local set = settings_of(P)
   if set.concurrency then
     book.places = math.max(0, tonumber(set.concurrency) - redis.call('ZCARD', P .. 'active'))
     book.left = math.min(book.left, book.places)
   end
-  book.pace = set.rate and open_pace(set.rate, redis.call('HGET', P .. 'meta', 'pace'), now)
+  book.pace = set.rate and open_pace(set.rate, redis.call('HGET', P .. 'meta', 'pace'), now, lag)
   if book.pace then book.left = math.min(book.left, pace_left(book.pace)) end
   for name, most in pairs(set) do
     local kind = string.match(name, '^type:(.+)$')
@@ -39,7 +39,7 @@ local function entry_of(P, book, group, score, now)
     if spec.concurrency then
       entry.left = math.min(entry.left, math.max(0, spec.concurrency - busy_of(P, group)))
     end
-    entry.pace = spec.rate and open_pace(spec.rate, redis.call('HGET', P .. 'rates', group), now)
+    entry.pace = spec.rate and open_pace(spec.rate, redis.call('HGET', P .. 'rates', group), now, book.lag)
     if entry.pace then entry.left = math.min(entry.left, pace_left(entry.pace)) end
     book.groups[group] = entry
     book.touched[#book.touched + 1] = group
@@ -257,8 +257,8 @@ local function close_book(P, book, now, claimed, leases)
     local entry = book.groups[group]
     if entry.pace and entry.accepted > 0 then
       redis.call('HSET', P .. 'rates', group, pace_take(entry.pace, now, entry.accepted))
-      -- A period later nothing of it counts any more.
-      redis.call('ZADD', P .. 'fading', score_text(now + entry.pace.per), group)
+      -- Then nothing of it counts any more.
+      redis.call('ZADD', P .. 'fading', score_text(now + entry.pace.longest), group)
     end
     place_group(P, book, group, now)
   end
