@@ -20,6 +20,8 @@ from tests.faults.disk import CrampedServer, full_disk
 from tests.faults.doubles import doubled_workers, forked_workers, tokens_are_unique
 from tests.faults.failover import failovers, what_a_failover_lost
 from tests.faults.fault import Fault
+from tests.faults.flow_worker import SECOND
+from tests.faults.flows import each_in_its_turn, killed_in_flows, workers_of_two_queues
 from tests.faults.flushes import flushed_scripts, nobody_noticed
 from tests.faults.herd import many_lanes, thundering_herd
 from tests.faults.memory import full_server, producers_were_refused
@@ -33,11 +35,13 @@ from tests.faults.replicas import ReplicatedServers
 from tests.faults.scene import Plan
 from tests.faults.steps import AdjustedServer, adjusted_clock, told_the_time
 from tests.faults.stops import no_attempt_was_spent, resisted_stops
+from tests.faults.ticks import killed_between_ticks, none_overlapped
+from tests.faults.worker_process import QUEUE
 
 FAULTS: dict[str, Fault] = {
     "F1": Fault(nothing_at_all, inspect=all_ran_once_and_left_nothing),
     # Whatever is there when three workers are killed, one after the other, is buried: nobody can tell it from a cause.
-    "F2": Fault(strikes.killed_workers, innocent=False),
+    "F2": Fault(strikes.killed_workers, recovers=True, innocent=False),
     "F3": Fault(strikes.killed_server, outages=True),
     "F4": Fault(strikes.stalled_server, outages=True),
     "F5": Fault(long_outage, proxied=True, outages=True, inspect=outages_are_borne_quietly, loaded=False),
@@ -63,6 +67,15 @@ FAULTS: dict[str, Fault] = {
     "F30": Fault(full_disk, outages=True, server=CrampedServer),
     "F31": Fault(moved_slots, server=ClusteredServers),
     "F32": Fault(killed_primaries, outages=True, inspect=what_the_failovers_lost, server=HastyServers),
+    "F33": Fault(killed_between_ticks, proxied=True, inspect=none_overlapped, loaded=False, innocent=False),
+    "F34": Fault(
+        killed_in_flows,
+        proxied=True,
+        inspect=each_in_its_turn,
+        loaded=False,
+        dress=workers_of_two_queues,
+        queues=(QUEUE, SECOND),
+    ),
 }
 
 LONG: dict[str, Plan] = {
@@ -93,11 +106,13 @@ LONG: dict[str, Plan] = {
     "F30": Plan(jobs=5_000, times=10, seed=0, every=10),
     "F31": Plan(jobs=20_000, times=10, seed=0, every=1),
     "F32": Plan(jobs=20_000, times=6, seed=0, every=3),
+    "F33": Plan(jobs=5_000, times=100, seed=0, every=1),
+    "F34": Plan(jobs=20_000, times=100, seed=0, longest=0.5, every=1),
 }
 
 QUICK: dict[str, Plan] = {
     "F1": Plan(jobs=1000, times=0, seed=0, lease=5),
-    "F2": Plan(jobs=1000, times=4, seed=0, lease=3, longest=0.2, every=1),
+    "F2": Plan(jobs=1000, times=4, seed=0, lease=3, longest=0.2, every=1, slack=3),
     "F3": Plan(jobs=1000, times=3, seed=0, lease=5, every=0.6),
     "F4": Plan(jobs=600, times=2, seed=0, lease=1, every=0.3),
     "F5": Plan(jobs=60, times=1, seed=0, lease=2, longest=2, every=0.5),
@@ -123,4 +138,6 @@ QUICK: dict[str, Plan] = {
     "F30": Plan(jobs=500, times=1, seed=0, lease=2, every=1),
     "F31": Plan(jobs=1000, times=4, seed=0, every=0.3),
     "F32": Plan(jobs=1000, times=2, seed=0, lease=5, every=0.5),
+    "F33": Plan(jobs=100, times=2, seed=0, lease=3, longest=0.1, every=1, slack=3),
+    "F34": Plan(jobs=200, times=2, seed=0, lease=3, longest=0.5, every=0.5),
 }

@@ -78,6 +78,9 @@ class WorkerProcesses:
         with self.path.open(encoding="ascii") as ledger:
             ledger.seek(self._read)
             for line in iter(ledger.readline, ""):
+                if not line.endswith("\n"):
+                    # Somebody is writing it at this moment: across a page it can be seen in two pieces.
+                    break
                 self._read += len(line)
                 deed, _, process, _ = line.split()
                 if deed == "ready":

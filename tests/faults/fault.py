@@ -12,6 +12,7 @@ from tests.faults.crew import Outfit
 from tests.faults.ledger import Entry
 from tests.faults.parts import DurableServer
 from tests.faults.scene import Plan, Scene
+from tests.faults.worker_process import QUEUE
 
 Strike = Callable[[Scene], Coroutine[Any, Any, int]]
 Inspection = Callable[[Scene, Queue, Sequence[Entry]], Coroutine[Any, Any, None]]
@@ -30,6 +31,10 @@ class Fault:
     server: type[DurableServer] = DurableServer
     dress: Callable[[Plan, Path], Sequence[Outfit]] | None = None
     """How the workers differ from plain ones, if they do; what they need is put into the run's folder."""
+    queues: Sequence[str] = (QUEUE,)
+    """Where its jobs are; the first is the one into which a loaded run enqueues."""
+    recovers: bool = False
+    """Whether what it cuts short must run again as soon as is promised: within a lease and a round of upkeep."""
     innocent: bool = True
     """Whether no job may be buried but those that kill workers themselves."""
 

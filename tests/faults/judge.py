@@ -30,7 +30,15 @@ class Judgement:
     gone: tuple[str, ...] = field(default=())
     """Acknowledged by a server that had not written them down yet when its power failed."""
     recovery: tuple[float, ...] = field(default=())
-    """For each start that a disturbance cut short, the seconds until the next start of that job."""
+    """For each start that a disturbance cut short, the seconds until the next start of that job; or until it was free
+    for others, if whoever took it then was lost too before it could start it."""
+    lost_again: int = 0
+    """How many of these there were: claimed elsewhere, and lost with that worker too, unstarted."""
+
+    @property
+    def recovery_p99(self) -> float:
+        """In seconds; 0 where nothing was cut short."""
+        return self.recovery[min(len(self.recovery) - 1, int(0.99 * len(self.recovery)))] if self.recovery else 0.0
 
     @property
     def sound(self) -> bool:
@@ -56,6 +64,7 @@ def judge(
     starts: dict[str, list[Entry]] = defaultdict(list)
     ended: set[tuple[str, int]] = set()
     disturbed: dict[int, list[float]] = defaultdict(list)
+    freed: dict[str, list[float]] = defaultdict(list)
     for entry in entries:
         if entry.deed == "started":
             starts[entry.job].append(entry)
@@ -63,15 +72,20 @@ def judge(
             ended.add((entry.job, entry.process))
         elif entry.deed == "disturbed":
             disturbed[entry.process].append(entry.at)
+        elif entry.deed == "recovered":
+            freed[entry.job].append(entry.at)
     unexplained: list[str] = []
     recovery: list[float] = []
+    lost_again = 0
     for job, runs in starts.items():
         for run, following in pairwise(runs):
             blows = [at for at in disturbed[run.process] if run.at <= at <= following.at]
             if not blows and not outages:
                 unexplained.append(job)
             elif blows and (job, run.process) not in ended:
-                recovery.append(following.at - blows[0])
+                free = [at for at in freed[job] if blows[0] < at < following.at]
+                lost_again += len(free) > 1
+                recovery.append((free[0] if len(free) > 1 else following.at) - blows[0])
     missing = acknowledged - there - beneath
     return Judgement(
         acknowledged=len(acknowledged),
@@ -83,4 +97,5 @@ def judge(
         repeated=sum(len(runs) > 1 for runs in starts.values()),
         unexplained=tuple(sorted(set(unexplained))),
         recovery=tuple(sorted(recovery)),
+        lost_again=lost_again,
     )

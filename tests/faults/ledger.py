@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-Deed = Literal["ready", "acknowledged", "started", "token", "cancelled", "ended", "disturbed", "hole", "woken"]
+Deed = Literal[
+    "ready", "acknowledged", "started", "token", "cancelled", "ended", "disturbed", "recovered", "hole", "woken"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,13 @@ class Ledger:
 
 
 def entries(path: Path) -> list[Entry]:
-    """All of them, in the order in which they were written."""
+    """All of them, in the order in which they were written; but for one that is being written at this moment, of which
+    only a part may be seen if it lies across a page of the file.
+    """
     found: list[Entry] = []
-    for line in path.read_text(encoding="ascii").splitlines():
+    for line in path.read_text(encoding="ascii").splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break
         deed, job, process, at = line.split()
         found.append(Entry(cast("Deed", deed), job, int(process), float(at)))
     return found

@@ -36,7 +36,7 @@ def take_up(registry: Registry, ledger: Ledger, folder: Path) -> None:
         homes.write(f"{os.getpid()} {jobqueue.__file__}\n")
     listener = logging.getLogger("jobqueue")
     listener.setLevel(logging.WARNING)
-    listener.addHandler(_Told(folder))
+    listener.addHandler(_Told(folder, ledger))
 
     @registry.processor("odd")
     async def odd(job: Job[str]) -> int:
@@ -140,8 +140,9 @@ class Line:
 class _Told(logging.Handler):
     """Writes the library's warnings into one file for all processes, a line a write."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ledger: Ledger) -> None:
         super().__init__()
+        self._ledger = ledger
         self._file = os.open(folder / "told", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._plain = set(vars(logging.makeLogRecord({})))
 
@@ -149,12 +150,15 @@ class _Told(logging.Handler):
         fields = {name: value for name, value in vars(record).items() if name not in self._plain}
         line = [record.getMessage(), os.getpid(), time.monotonic(), fields]
         os.write(self._file, (json.dumps(line, default=str) + "\n").encode())
+        if record.getMessage() == "job.recovered":
+            self._ledger.write("recovered", fields["job_id"])
 
 
 def told(folder: Path, event: str) -> list[Line]:
     """What the workers of a run have said under this name."""
     path = folder / "told"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    # The last one may be on its way into the file.
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     return [line for line in (Line(*json.loads(each)) for each in lines) if line.event == event]
 
 

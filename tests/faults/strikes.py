@@ -18,9 +18,10 @@ MOST_STARTS = 3
 async def killed_workers(scene: Scene) -> int:
     """F2: SIGKILL one worker after the other, in the middle of their jobs."""
     for _ in range(scene.plan.times):
-        await scene.pause()
-        # On a busy machine a process takes seconds to start: killed before that, it would have had no jobs.
+        # On a busy machine a process takes seconds to start: killed before that, it would have had no jobs. And a
+        # worker recovers jobs when it starts: without a pause after it the blow falls on whoever has just claimed them.
         await scene.workers.all_ready()
+        await scene.pause()
         scene.workers.kill(_anyone(scene))
     return scene.plan.times
 

@@ -72,9 +72,10 @@ def page(about: dict[str, object], reports: Sequence[Report]) -> str:
 
 
 def recovery(found: Judgement) -> str:
-    """How soon jobs that were cut short were started again, in seconds."""
+    """How soon jobs that were cut short were started again, in seconds; and how many were lost again before that."""
     times = found.recovery
     if not times:
         return "-"
     p50, p99 = (times[min(len(times) - 1, int(share * len(times)))] for share in (0.5, 0.99))
-    return f"{p50:.1f}, {p99:.1f}, {times[-1]:.1f} s ({len(times)} jobs)"
+    again = f", {found.lost_again} lost again first" if found.lost_again else ""
+    return f"{p50:.1f}, {p99:.1f}, {times[-1]:.1f} s ({len(times)} jobs{again})"

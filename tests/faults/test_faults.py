@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis.asyncio
@@ -13,8 +14,9 @@ from jobqueue.backends.protocol import Exchange, NewRecord
 from tests.faults import releases
 from tests.faults.__main__ import line
 from tests.faults.catalogue import FAULTS, LONG, QUICK
+from tests.faults.crew import WorkerProcesses
 from tests.faults.judge import judge
-from tests.faults.ledger import Entry
+from tests.faults.ledger import Entry, Ledger, entries
 from tests.faults.runs import Report, run
 from tests.faults.scene import Plan
 from tests.faults.summary import page
@@ -110,6 +112,20 @@ def test_the_judge_finds_what_nobody_asked_for() -> None:
     assert not judgement.sound
 
 
+async def test_an_entry_that_is_being_written_is_left_for_later(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.write("ready")
+    with ledger.path.open("a", encoding="ascii") as file:
+        file.write("star")
+    workers = WorkerProcesses("redis://", ledger, ledger.path, lease=1, longest=1, grace=1)
+    await workers.all_ready()
+    assert [entry.deed for entry in entries(ledger.path)] == ["ready"]
+    with ledger.path.open("a", encoding="ascii") as file:
+        file.write("ted a 1 1.0\n")
+    assert [entry.deed for entry in entries(ledger.path)] == ["ready", "started"]
+    ledger.close()
+
+
 def test_a_repeat_needs_a_reason() -> None:
     twice = _entries("acknowledged a 1", "started a 2", "ended a 2", "started a 3", "ended a 3")
     assert judge(twice, ["a"], ["a"]).unexplained == ("a",)
@@ -117,6 +133,17 @@ def test_a_repeat_needs_a_reason() -> None:
     killed = _entries("acknowledged a 1", "started a 2", "disturbed - 2", "started a 3", "ended a 3")
     judgement = judge(killed, ["a"], ["a"])
     assert (judgement.unexplained, judgement.repeated, judgement.recovery) == ((), 1, (1.0,))
+    again = _entries(
+        "acknowledged a 1",
+        "started a 2",
+        "disturbed - 2",
+        "recovered a 3",
+        "disturbed - 4",
+        "recovered a 5",
+        "started a 5",
+    )
+    judgement = judge(again, ["a"], ["a"])
+    assert (judgement.recovery, judgement.lost_again) == ((1.0,), 1)
     too_late = _entries("acknowledged a 1", "started a 2", "started a 3", "disturbed - 2")
     assert judge(too_late, ["a"], ["a"]).unexplained == ("a",)
     another = _entries("acknowledged a 1", "disturbed - 2", "started a 2", "started a 3")
