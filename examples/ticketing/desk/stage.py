@@ -26,6 +26,7 @@ class Plan:
     workers: int
     seed: int
     retry_delay: float
+    sms_per_second: int
 
     def backend_url(self, folder: Path) -> str:
         match self.backend:
@@ -46,6 +47,7 @@ class Stage:
     gateway_url: str
     mailbox: Mailbox
     gateway_log: Path
+    settings: Settings
     ledgers: Path
     workers: list[Child]
 
@@ -74,10 +76,12 @@ async def staged(plan: Plan, folder: Path) -> AsyncGenerator[Stage]:
             smtp_port=int(post.where),
             sms_gateway_url=gateway.where,
             retry_delay=plan.retry_delay,
+            sms_per_second=plan.sms_per_second,
+            warehouse=folder / "warehouse.sqlite3",
             ledger_dir=ledgers,
         )
         async with (
-            _swept(JobsService(backend, retry=settings.retry)) as jobs,
+            _swept(JobsService(backend, retry=settings.retry, sms_rate=settings.sms_rate)) as jobs,
             served(create_app(lambda: _lent(jobs))) as api_url,
             AsyncExitStack() as crew,
         ):
@@ -90,7 +94,7 @@ async def staged(plan: Plan, folder: Path) -> AsyncGenerator[Stage]:
                     log = folder / f"worker-{number}.log"
                     worker = worker_process(url, namespace, settings, log)
                     workers.append(await crew.enter_async_context(worker))
-            yield Stage(jobs, api_url, gateway.where, mailbox, gateway_log, ledgers, workers)
+            yield Stage(jobs, api_url, gateway.where, mailbox, gateway_log, settings, ledgers, workers)
 
 
 def worker_process(url: str, namespace: str, settings: Settings, log: Path) -> AbstractAsyncContextManager[Child]:
