@@ -86,9 +86,9 @@ REMEMBERED = Keep(completed=None, age=3600)
 """A finished message's id stays taken for an hour. A ticket job that is run again in that time (its worker
 died before it could say that it was done) finds its messages already enqueued and doubles none of them."""
 
-FOR_THE_INVOICE = Keep(completed=None, age=90 * 86_400)
-"""An approval is remembered until the work is done, because the invoice depends on it: what is forgotten cannot be
-depended on."""
+WHILE_OPEN = Keep(completed=None, age=90 * 86_400)
+"""How long the queue of tickets remembers all that is done: an invoice depends on an approval of weeks ago, and what
+is forgotten cannot be depended on. (A count would not do: it is counted over the queue, whatever the type.)"""
 
 TICKET_CREATED = JobType("ticket.created", TicketCreated, queue=TICKETS, retry=PATIENT, timeout=30)
 TICKET_QUOTED = JobType("ticket.quoted", TicketQuoted, queue=TICKETS, retry=PATIENT, timeout=30)
@@ -100,7 +100,6 @@ TICKET_APPROVED = JobType(
     priority=Priority.HIGH,
     retry=PATIENT,
     timeout=30,
-    keep=FOR_THE_INVOICE,
 )
 TICKET_ASSIGNED = JobType(
     "ticket.assigned", TicketAssigned, queue=TICKETS, priority=Priority.HIGH, retry=PATIENT, timeout=30

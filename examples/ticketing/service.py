@@ -22,6 +22,7 @@ from examples.ticketing.contracts import (
     TICKET_CREATED,
     TICKET_QUOTED,
     TICKETS,
+    WHILE_OPEN,
     Attachment,
     EmailSend,
     SmsSend,
@@ -39,7 +40,7 @@ from examples.ticketing.steps import (
     TicketStep,
 )
 from examples.ticketing.ticket import Invoice, Quote
-from jobqueue import DeadLetters, Job, JobType, Limits, NewJob, Queue, Rate, Retry
+from jobqueue import DeadLetters, Job, JobDefaults, JobType, Limits, NewJob, Queue, Rate, Retry
 from jobqueue.backends import Backend
 
 StepT = TypeVar("StepT", bound=TicketStep)
@@ -55,7 +56,7 @@ class JobsService:
     """
 
     def __init__(self, backend: Backend, *, retry: Retry | None = None, sms_rate: Rate | None = None) -> None:
-        self.tickets = Queue(TICKETS, backend=backend)
+        self.tickets = Queue(TICKETS, backend=backend, defaults=JobDefaults(keep=WHILE_OPEN))
         self.notifications = Queue(NOTIFICATIONS, backend=backend)
         self.sms = Queue(SMS, backend=backend, limits=Limits(rate=sms_rate) if sms_rate else None)
         self.analytics = Queue(ANALYTICS, backend=backend)
