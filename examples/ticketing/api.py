@@ -22,7 +22,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from examples.ticketing.service import JobsService
-from examples.ticketing.settings import Settings
 from examples.ticketing.steps import (
     PaymentReceived,
     TicketApproved,
@@ -165,7 +164,7 @@ def main() -> None:
     async def open_jobs() -> AsyncGenerator[JobsService]:
         # Falling back to memory would be an API whose jobs no worker can see.
         async with connect(options.backend, namespace=options.namespace, fallback="never") as backend:
-            yield JobsService(backend, sms_rate=Settings().sms_rate)
+            yield JobsService(backend)
 
     uvicorn.run(create_app(open_jobs), host="127.0.0.1", port=options.port)
 

@@ -43,7 +43,7 @@ def lifespan_for(backend: Backend, settings: Settings) -> Callable[[Worker], Abs
         )
         async with mailer, httpx.AsyncClient(base_url=settings.sms_gateway_url, timeout=10) as http:
             yield Resources(
-                jobs=JobsService(backend, retry=settings.retry, sms_rate=settings.sms_rate),
+                jobs=JobsService(backend, settings),
                 mailer=mailer,
                 sms=SmsClient(http),
                 stationery=Stationery(),

@@ -29,6 +29,7 @@ from examples.ticketing.contracts import (
 )
 from examples.ticketing.correspondence import Notice
 from examples.ticketing.events import TicketEvent
+from examples.ticketing.settings import Settings
 from examples.ticketing.steps import (
     InvoiceDue,
     PaymentReceived,
@@ -40,7 +41,7 @@ from examples.ticketing.steps import (
     TicketStep,
 )
 from examples.ticketing.ticket import Invoice, Quote
-from jobqueue import DeadLetters, Job, JobDefaults, JobType, Limits, NewJob, Queue, Rate, Retry
+from jobqueue import DeadLetters, Job, JobDefaults, JobType, Limits, NewJob, Queue
 from jobqueue.backends import Backend
 
 StepT = TypeVar("StepT", bound=TicketStep)
@@ -51,21 +52,23 @@ class JobsService:
     """The application's queues on one backend.
 
     Every method returns once the job is stored, and may be called again after an error: the job's id is made
-    of what happened, so that the second call finds the first one's job. ``retry`` overrides the job types'
-    own patience; ``sms_rate`` is declared for all workers together, None declares nothing.
+    of what happened, so that the second call finds the first one's job. All processes of a deployment have the
+    same ``settings`` (those of the environment, unless given), which say how patient jobs are and how fast text
+    messages may be sent.
     """
 
-    def __init__(self, backend: Backend, *, retry: Retry | None = None, sms_rate: Rate | None = None) -> None:
+    def __init__(self, backend: Backend, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
         self.tickets = Queue(TICKETS, backend=backend, defaults=JobDefaults(keep=WHILE_OPEN))
         self.notifications = Queue(NOTIFICATIONS, backend=backend)
-        self.sms = Queue(SMS, backend=backend, limits=Limits(rate=sms_rate) if sms_rate else None)
+        self.sms = Queue(SMS, backend=backend, limits=Limits(rate=settings.sms_rate))
         self.analytics = Queue(ANALYTICS, backend=backend)
         self.reports = Queue(REPORTS, backend=backend)
         self.dead_letter = Queue(DEAD_LETTERS, backend=backend)
         self.dead_letters = DeadLetters(DEAD_LETTERS, backend=backend)
         self.queues = (self.tickets, self.notifications, self.sms, self.analytics, self.reports, self.dead_letter)
         self._named = {queue.name: queue for queue in self.queues}
-        self._retry = retry
+        self._retry = settings.retry
 
     async def enqueue_ticket_created(self, step: TicketCreated) -> Job[TicketCreated]:
         return await self.enqueue_step(TICKET_CREATED, step)

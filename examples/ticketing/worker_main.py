@@ -30,7 +30,7 @@ def ticket_worker(backend: Backend, settings: Settings, *, alerts: bool = False)
 
     ``alerts`` adds the dead-letter queue, so that letters are announced instead of waiting for a person.
     """
-    jobs = JobsService(backend, sms_rate=settings.sms_rate)
+    jobs = JobsService(backend, settings)
     slots = {
         jobs.tickets: settings.ticket_slots,
         jobs.notifications: settings.notification_slots,

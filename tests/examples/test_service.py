@@ -11,6 +11,7 @@ from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.generator import generate_requests
 from examples.ticketing.events import TicketEvent
 from examples.ticketing.service import JobsService
+from examples.ticketing.settings import Settings
 from examples.ticketing.steps import InvoiceDue, TicketApproved, TicketCompleted, TicketCreated
 from jobqueue import JobNotFound, Rate, connect
 
@@ -23,7 +24,7 @@ COMPLETED = TicketCompleted(ticket=CASE.ticket, work=CASE.work)
 @pytest.fixture
 async def jobs() -> AsyncIterator[JobsService]:
     async with connect("memory://") as backend:
-        yield JobsService(backend, sms_rate=Rate(7, per=1.0))
+        yield JobsService(backend, Settings(sms_per_second=7))
 
 
 async def test_an_invoice_waits_for_approval_and_completion(jobs: JobsService) -> None:
@@ -64,13 +65,6 @@ async def test_text_messages_have_a_queue_and_a_rate_of_their_own(jobs: JobsServ
     assert (await jobs.sms.counts()).waiting >= 1, "contractors have phones"
     assert (await jobs.sms.limits()).rate == Rate(7, per=1.0)
     assert (await jobs.notifications.limits()).rate is None
-
-
-async def test_a_service_without_a_rate_leaves_the_one_that_is_in_force(jobs: JobsService) -> None:
-    await jobs.sms.limits()
-    other = JobsService(await jobs.sms.backend())
-    await other.enqueue_notifications(notices_for(APPROVED))
-    assert (await other.sms.limits()).rate == Rate(7, per=1.0)
 
 
 async def test_an_event_is_enqueued_once(jobs: JobsService) -> None:

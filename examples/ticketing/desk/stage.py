@@ -81,7 +81,7 @@ async def staged(plan: Plan, folder: Path) -> AsyncGenerator[Stage]:
             ledger_dir=ledgers,
         )
         async with (
-            _swept(JobsService(backend, retry=settings.retry, sms_rate=settings.sms_rate)) as jobs,
+            _swept(JobsService(backend, settings)) as jobs,
             served(create_app(lambda: _lent(jobs))) as api_url,
             AsyncExitStack() as crew,
         ):
