@@ -30,6 +30,7 @@ SMS = "sms"
 """Text messages have a queue of their own, because a queue is what a rate is set for: e-mails need not wait for it."""
 ANALYTICS = "analytics"
 REPORTS = "reports"
+WEBHOOKS = "webhooks"
 DEAD_LETTERS = "dead-letter"
 
 

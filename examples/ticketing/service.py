@@ -22,6 +22,7 @@ from examples.ticketing.contracts import (
     TICKET_CREATED,
     TICKET_QUOTED,
     TICKETS,
+    WEBHOOKS,
     WHILE_OPEN,
     Attachment,
     EmailSend,
@@ -41,7 +42,7 @@ from examples.ticketing.steps import (
     TicketStep,
 )
 from examples.ticketing.ticket import Invoice, Quote
-from jobqueue import DeadLetters, Job, JobDefaults, JobType, Limits, NewJob, Queue
+from jobqueue import DeadLetters, Job, JobDefaults, JobType, Limits, NewJob, Queue, Webhook
 from jobqueue.backends import Backend
 
 StepT = TypeVar("StepT", bound=TicketStep)
@@ -64,9 +65,18 @@ class JobsService:
         self.sms = Queue(SMS, backend=backend, limits=Limits(rate=settings.sms_rate))
         self.analytics = Queue(ANALYTICS, backend=backend)
         self.reports = Queue(REPORTS, backend=backend)
+        self.webhooks = Queue(WEBHOOKS, backend=backend)
         self.dead_letter = Queue(DEAD_LETTERS, backend=backend)
         self.dead_letters = DeadLetters(DEAD_LETTERS, backend=backend)
-        self.queues = (self.tickets, self.notifications, self.sms, self.analytics, self.reports, self.dead_letter)
+        self.queues = (
+            self.tickets,
+            self.notifications,
+            self.sms,
+            self.analytics,
+            self.reports,
+            self.webhooks,
+            self.dead_letter,
+        )
         self._named = {queue.name: queue for queue in self.queues}
         self._retry = settings.retry
 
@@ -121,6 +131,24 @@ class JobsService:
     async def enqueue_step(self, job_type: JobType[StepT, ResultT], step: StepT) -> Job[StepT, ResultT]:
         """A step of a ticket, in its landlord's turn."""
         return await self.tickets.enqueue(job_type, step, job_id=step.job_id, group=step.group, retry=self._retry)
+
+    async def connect_accounting(self, url: str, secret: str | None = None) -> None:
+        """From now on the accounting system at ``url`` is told of each invoice, by a webhook signed with ``secret``.
+
+        To be repeated at every start. Without ``secret`` the one that is stored is kept, or one is drawn:
+        ``tickets.webhooks.secret("accounting")``.
+        """
+        await self.tickets.webhooks.put(
+            Webhook(
+                "accounting",
+                url,
+                secret=secret,
+                events=["job.completed"],
+                types=[INVOICE_CREATED],
+                include=["result"],
+                deliveries=WEBHOOKS,
+            )
+        )
 
     async def find(self, queue: str, job_id: str) -> Job[Any] | None:
         """The job as it stands; None if there is none, or no such queue."""

@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     sms_per_second: int = Field(default=20, ge=1, description="what the contract with the SMS gateway allows")
     manager: str = Field(default="manager@property.example", description="who reads the nightly report")
     warehouse: Path = Field(default=Path("ticketing.sqlite3"), description="the SQLite file that events go to")
+    accounting_url: str | None = Field(default=None, description="where the accounting system takes webhooks")
+    webhook_network: str | None = Field(default=None, description="a network of our own that webhooks may go to")
     ticket_slots: int = Field(default=20, ge=1, description="ticket jobs a worker runs at once")
     notification_slots: int = Field(default=20, ge=1, description="e-mails, and text messages, a worker sends at once")
     ledger_dir: Path | None = Field(default=None, description="where workers write what they did; None: nowhere")

@@ -19,6 +19,7 @@ from examples.ticketing.service import JobsService
 from examples.ticketing.settings import Settings
 from jobqueue import Worker, connect
 from jobqueue.backends import Backend
+from jobqueue.webhooks import SCHEDULE, deliver_webhooks
 
 PROCESSORS = (tickets, notifications, analytics, reports, dead_letters)
 """Importing these modules registers their processors; naming them here says that this is why they are imported."""
@@ -37,7 +38,12 @@ def ticket_worker(backend: Backend, settings: Settings, *, alerts: bool = False)
         jobs.sms: settings.notification_slots,
         jobs.analytics: 1,  # a batch takes one slot
         jobs.reports: 1,
+        jobs.webhooks: settings.notification_slots,
     }
+    deliver_webhooks(
+        allow=[settings.webhook_network] if settings.webhook_network else [],
+        schedule=[settings.retry_delay, *SCHEDULE],
+    )
     if alerts:
         slots[jobs.dead_letter] = 1
     ledger = Ledger(settings.ledger_dir / f"worker-{os.getpid()}.jsonl") if settings.ledger_dir else None
@@ -57,7 +63,10 @@ async def work(url: str | None, namespace: str, *, alerts: bool) -> None:
     """Works until SIGTERM or SIGINT."""
     # Falling back to memory would be a worker that waits for jobs which nobody can give it.
     async with connect(url, namespace=namespace, fallback="never") as backend:
-        with ticket_worker(backend, Settings(), alerts=alerts) as worker:
+        settings = Settings()
+        if settings.accounting_url:
+            await JobsService(backend, settings).connect_accounting(settings.accounting_url)
+        with ticket_worker(backend, settings, alerts=alerts) as worker:
             announce()
             await worker.run()
 

@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from examples.ticketing.desk.accounting import Booking, Call
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.generator import generate_requests
 from examples.ticketing.desk.portfolio import Portfolio
-from examples.ticketing.desk.proof import events_stored, invoices_follow, most_in_a_second, rate_kept, turns_taken
+from examples.ticketing.desk.proof import (
+    events_stored,
+    invoices_booked,
+    invoices_follow,
+    most_in_a_second,
+    rate_kept,
+    turns_taken,
+)
 from examples.ticketing.desk.smtp_server import StoredMail
 from examples.ticketing.ledger import Entry, Mark
 from examples.ticketing.mailer import message_id
@@ -70,6 +78,29 @@ def test_an_invoice_before_either_is_found_out() -> None:
 def test_an_invoice_over_another_amount_is_found_out() -> None:
     entries = [done(APPROVED, 1.0), done(COMPLETED, 2.0), began(INVOICED, 3.0)]
     assert not invoices_follow(entries, [replace(INVOICE, subject="Invoice: $1.00")], [CASE]).holds
+
+
+BOOKED = Booking(Call.BOOKED, "msg_1", CASE.invoice.number, str(CASE.invoice.total))
+FORGED = Booking(Call.FORGED)
+
+
+def test_an_invoice_is_booked_once_and_a_forgery_not_at_all() -> None:
+    again = [Booking(Call.BAD_MOMENT, "msg_1"), BOOKED, Booking(Call.KNOWN, "msg_1"), FORGED]
+    assert invoices_booked(again, [CASE]).holds
+
+
+@pytest.mark.parametrize(
+    "bookings",
+    [
+        [FORGED],
+        [BOOKED, BOOKED, FORGED],
+        [replace(BOOKED, total="1.00"), FORGED],
+        [BOOKED, replace(BOOKED, invoice="INV-0"), FORGED],
+        [BOOKED],
+    ],
+)
+def test_books_that_do_not_tally_are_found_out(bookings: list[Booking]) -> None:
+    assert not invoices_booked(bookings, [CASE]).holds
 
 
 def test_an_event_too_few_or_too_many_is_found_out(tmp_path: Path) -> None:

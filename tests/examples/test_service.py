@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 
 import pytest
@@ -65,6 +66,15 @@ async def test_text_messages_have_a_queue_and_a_rate_of_their_own(jobs: JobsServ
     assert (await jobs.sms.counts()).waiting >= 1, "contractors have phones"
     assert (await jobs.sms.limits()).rate == Rate(7, per=1.0)
     assert (await jobs.notifications.limits()).rate is None
+
+
+async def test_accounting_is_connected_once_and_keeps_its_secret(jobs: JobsService) -> None:
+    secret = f"whsec_{b64encode(bytes(32)).decode()}"
+    await jobs.connect_accounting("https://books.example.com/hooks", secret)
+    await jobs.connect_accounting("https://books.example.com/hooks")
+    [webhook] = await jobs.tickets.webhooks.list()
+    assert (webhook.types, webhook.include) == (("invoice.created",), ("result",))
+    assert await jobs.tickets.webhooks.secret("accounting") == secret
 
 
 async def test_an_event_is_enqueued_once(jobs: JobsService) -> None:

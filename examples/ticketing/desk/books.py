@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from examples.ticketing.contracts import SMS
+from examples.ticketing.desk.accounting import read_bookings
 from examples.ticketing.desk.audit import Owed, audit
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.portfolio import Portfolio
-from examples.ticketing.desk.proof import events_stored, invoices_follow, rate_kept, report_made, turns_taken
+from examples.ticketing.desk.proof import (
+    events_stored,
+    invoices_booked,
+    invoices_follow,
+    rate_kept,
+    report_made,
+    turns_taken,
+)
 from examples.ticketing.desk.screen import Screen
 from examples.ticketing.desk.sms_gateway import read_calls
 from examples.ticketing.desk.stage import Stage
@@ -50,6 +58,7 @@ class Books:
         proofs = [
             report_made(report.schedule, report.figures, self._figures()),
             invoices_follow(entries, mails, self.cases),
+            invoices_booked(read_bookings(stage.accounting_log), self.cases),
             events_stored(Warehouse(stage.settings.warehouse), [f"{one.job_id}.tracked" for one in news]),
             rate_kept((entry for entry in entries if entry.queue == SMS), stage.settings.sms_per_second),
             turns_taken(entries, self.portfolio),

@@ -11,12 +11,16 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
 import anyio
 import httpx2 as httpx
+from standardwebhooks.webhooks import Webhook as Signer
 
 from examples.ticketing.contracts import REPORT_NIGHTLY
 from examples.ticketing.desk.books import Books, Report
@@ -62,6 +66,7 @@ class Demo:
             summary = Summary.of(read_ledgers(stage.ledgers))
             screen.summary(summary, seconds)
             await self._repair(stage, watch)
+            await self._forge(stage)
             self._books.report = await self._report(stage, watch)
             background.cancel_scope.cancel()
         return self._books.close(stage, screen)
@@ -107,6 +112,15 @@ class Demo:
         self._screen.say(f"a worker has ended with code {code}")
         if not any(other.alive for other in workers):
             raise ChildError("all workers have ended")
+
+    async def _forge(self, stage: Stage) -> None:
+        """Somebody else tells the accounting system of an invoice that there never was."""
+        body = json.dumps({"type": "job.completed", "data": {"result": {"number": "INV-0", "lines": [{"amount": 1}]}}})
+        now = datetime.now(UTC)
+        signature = Signer(b64encode(b"not the secret").decode()).sign("msg_0", now, body)
+        headers = {"webhook-id": "msg_0", "webhook-timestamp": f"{now.timestamp():.0f}", "webhook-signature": signature}
+        async with httpx.AsyncClient() as http:
+            await http.post(stage.settings.accounting_url or "", content=body, headers=headers)
 
     async def _report(self, stage: Stage, watch: Watch) -> Report:
         """The nightly report, put in now by the handle of its schedule."""

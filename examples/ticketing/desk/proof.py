@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from examples.ticketing.desk.accounting import Booking, Call
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.portfolio import OWNER, Portfolio
 from examples.ticketing.desk.smtp_server import StoredMail
@@ -88,6 +90,21 @@ def invoices_follow(entries: Iterable[Entry], mails: Iterable[StoredMail], cases
         f"{len(cases)} invoices: {in_order} begun after approval and completion were both done, {right} over the price "
         "that the one approved and the materials that the other reported",
         holds=in_order == right == len(cases),
+    )
+
+
+def invoices_booked(bookings: Iterable[Booking], cases: Sequence[Case]) -> Proof:
+    """The accounting system has each invoice once, over the right amount, and has fallen for no forgery."""
+    log = list(bookings)
+    calls = Counter(booking.call for booking in log)
+    booked = [(booking.invoice, booking.total) for booking in log if booking.call is Call.BOOKED]
+    return Proof(
+        "webhooks",
+        f"the accounting system was told of {len(booked)} invoices by signed webhooks and booked each once; "
+        f"{calls[Call.BAD_MOMENT]} it turned away at first and was told again; "
+        f"{calls[Call.FORGED]} forgery was not believed",
+        holds=sorted(booked) == sorted((case.invoice.number, str(case.invoice.total)) for case in cases)
+        and calls[Call.FORGED] == 1,
     )
 
 
