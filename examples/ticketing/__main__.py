@@ -29,7 +29,7 @@ def main() -> int:
         screen.say(f"cannot read the requests: {error}")
         return 2
     # Slow enough to be felt, fast enough for nobody to wait for the text messages alone.
-    sms_per_second = options.sms_per_second or max(50, len(requests) // 4)
+    sms_per_second = options.sms_per_second or max(60, len(requests) // 6)
     plan = Plan(options.backend, options.workers, options.seed, options.retry_delay, sms_per_second)
     try:
         with _folder(options.data) as folder:
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=7, help="of the generated requests and the gateway's trouble")
     demo.add_argument("--retry-delay", type=float, default=2.0, help="seconds before a first retry")
     demo.add_argument(
-        "--sms-per-second", type=_positive, help="what the gateway allows (50, or a quarter of the requests)"
+        "--sms-per-second", type=_positive, help="what the gateway allows (60, or a sixth of the requests)"
     )
     demo.add_argument("--data", type=Path, help="where to keep mailbox, logs and database")
     return parser
