@@ -7,17 +7,11 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
 
-from examples.ticketing.steps import (
-    InvoiceCreated,
-    News,
-    PaymentReceived,
-    TicketApproved,
-    TicketAssigned,
-    TicketCompleted,
-    TicketCreated,
-    TicketQuoted,
-)
+from examples.ticketing.steps import InvoiceCreated, PaymentReceived, TicketCreated
 from examples.ticketing.ticket import LandlordId, TicketId
+
+Milestone = TicketCreated | InvoiceCreated | PaymentReceived
+"""What they count."""
 
 
 class TicketEvent(BaseModel):
@@ -32,13 +26,13 @@ class TicketEvent(BaseModel):
     happened_at: datetime
 
     @classmethod
-    def of(cls, news: News, happened_at: datetime) -> TicketEvent:
-        ticket = news.ticket
+    def of(cls, milestone: Milestone, happened_at: datetime) -> TicketEvent:
+        ticket = milestone.ticket
         return cls(
             ticket=ticket.id,
             landlord=ticket.landlord.id,
-            step=news.step,
-            amount=_amount(news),
+            step=milestone.step,
+            amount=_amount(milestone),
             happened_at=happened_at,
         )
 
@@ -54,13 +48,11 @@ class Figures(BaseModel):
     takings: Decimal
 
 
-def _amount(news: News) -> Decimal:
-    match news:
-        case TicketQuoted() | TicketApproved():
-            return news.quote.amount
-        case InvoiceCreated():
-            return news.invoice.total
-        case PaymentReceived():
-            return news.payment.amount
-        case TicketCreated() | TicketAssigned() | TicketCompleted():
+def _amount(milestone: Milestone) -> Decimal:
+    match milestone:
+        case TicketCreated():
             return Decimal("0.00")
+        case InvoiceCreated():
+            return milestone.invoice.total
+        case PaymentReceived():
+            return milestone.payment.amount

@@ -23,7 +23,7 @@ from examples.ticketing.desk.screen import Screen
 from examples.ticketing.desk.sms_gateway import read_calls
 from examples.ticketing.desk.stage import Stage
 from examples.ticketing.desk.summary import Summary
-from examples.ticketing.events import Figures
+from examples.ticketing.events import Figures, Milestone
 from examples.ticketing.ledger import read_ledgers
 from examples.ticketing.warehouse import Warehouse
 from jobqueue import StoredSchedule
@@ -59,7 +59,10 @@ class Books:
             report_made(report.schedule, report.figures, self._figures()),
             invoices_follow(entries, mails, self.cases),
             invoices_booked(read_bookings(stage.accounting_log), self.cases),
-            events_stored(Warehouse(stage.settings.warehouse), [f"{one.job_id}.tracked" for one in news]),
+            events_stored(
+                Warehouse(stage.settings.warehouse),
+                [f"{one.job_id}.tracked" for one in news if isinstance(one, Milestone)],
+            ),
             rate_kept((entry for entry in entries if entry.queue == SMS), stage.settings.sms_per_second),
             turns_taken(entries, self.portfolio),
         ]

@@ -20,7 +20,7 @@ from examples.ticketing.contracts import (
     Attachment,
 )
 from examples.ticketing.correspondence import notices_for
-from examples.ticketing.events import TicketEvent
+from examples.ticketing.events import Milestone, TicketEvent
 from examples.ticketing.resources import Resources
 from examples.ticketing.steps import (
     InvoiceCreated,
@@ -87,4 +87,5 @@ async def _spread(job: Job[Any, Any], news: News, *, attachments: Sequence[Attac
     """To the people it concerns, and to the analysts."""
     jobs = job.resource(Resources).jobs
     await jobs.enqueue_notifications(notices_for(news), attachments=attachments)
-    await jobs.enqueue_event(TicketEvent.of(news, job.created_at))
+    if isinstance(news, Milestone):
+        await jobs.enqueue_event(TicketEvent.of(news, job.created_at))
