@@ -8,7 +8,7 @@ from examples.ticketing.resources import Resources
 from jobqueue import Batch, Job, processor
 
 
-@processor(ANALYTICS_TRACK, batch=Batch(size=100, wait=0.5))
+@processor(ANALYTICS_TRACK, batch=Batch(size=100, wait=2))
 def track_events(jobs: list[Job[TicketEvent]]) -> None:
     """``def``, because the warehouse blocks: it runs in a thread. If it fails, each job is retried for itself."""
     warehouse = jobs[0].resource(Resources).warehouse
