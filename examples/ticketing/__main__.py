@@ -28,7 +28,9 @@ def main() -> int:
     except (OSError, UnreadableRequests) as error:
         screen.say(f"cannot read the requests: {error}")
         return 2
-    plan = Plan(options.backend, options.workers, options.seed, options.retry_delay)
+    # Slow enough to be felt, fast enough for nobody to wait for the text messages alone.
+    sms_per_second = options.sms_per_second or max(60, len(requests) // 6)
+    plan = Plan(options.backend, options.workers, options.seed, options.retry_delay, sms_per_second)
     try:
         with _folder(options.data) as folder:
             return 0 if asyncio.run(_run(Demo(plan, requests, screen), folder)) else 1
@@ -84,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--workers", type=_positive, default=3, help="worker processes (with memory: none but this one)")
     demo.add_argument("--seed", type=int, default=7, help="of the generated requests and the gateway's trouble")
     demo.add_argument("--retry-delay", type=float, default=2.0, help="seconds before a first retry")
+    demo.add_argument(
+        "--sms-per-second", type=_positive, help="what the gateway allows (60, or a sixth of the requests)"
+    )
     demo.add_argument("--data", type=Path, help="where to keep mailbox, logs and database")
     return parser
 

@@ -21,17 +21,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from examples.ticketing.contracts import (
-    InvoiceCreated,
+from examples.ticketing.service import JobsService
+from examples.ticketing.steps import (
     PaymentReceived,
     TicketApproved,
     TicketAssigned,
+    TicketCompleted,
     TicketCreated,
     TicketQuoted,
     TicketStep,
 )
-from examples.ticketing.service import JobsService
-from jobqueue import BackendError, InvalidName, Job, connect
+from jobqueue import BackendError, InvalidName, Job, JobNotFound, connect
 
 RETRY_AFTER = 5
 """Seconds after which a client may try again while the backend is away."""
@@ -50,13 +50,18 @@ def create_app(open_jobs: Callable[[], AbstractAsyncContextManager[JobsService]]
 
     return Starlette(
         lifespan=lifespan,
-        exception_handlers={ValidationError: _invalid, InvalidName: _not_found, BackendError: _unavailable},
+        exception_handlers={
+            ValidationError: _invalid,
+            InvalidName: _not_found,
+            JobNotFound: _too_early,
+            BackendError: _unavailable,
+        },
         routes=[
             Route("/tickets", create_ticket, methods=["POST"]),
             Route("/tickets/{ticket_id}/quote", quote_ticket, methods=["POST"]),
             Route("/tickets/{ticket_id}/approve", approve_ticket, methods=["POST"]),
             Route("/tickets/{ticket_id}/assign", assign_ticket, methods=["POST"]),
-            Route("/tickets/{ticket_id}/invoice", invoice_ticket, methods=["POST"]),
+            Route("/tickets/{ticket_id}/complete", complete_ticket, methods=["POST"]),
             Route("/tickets/{ticket_id}/payments", pay_ticket, methods=["POST"]),
             Route("/jobs/{queue}/{job_id}", show_job),
             Route("/health", health),
@@ -84,9 +89,10 @@ async def assign_ticket(request: Request) -> Response:
     return _accepted(await _jobs(request).enqueue_ticket_assigned(step))
 
 
-async def invoice_ticket(request: Request) -> Response:
-    step = await _step(request, InvoiceCreated)
-    return _accepted(await _jobs(request).enqueue_invoice_created(step))
+async def complete_ticket(request: Request) -> Response:
+    """What is accepted, and can be looked up, is the invoice: it waits for everything else."""
+    step = await _step(request, TicketCompleted)
+    return _accepted(await _jobs(request).enqueue_ticket_completed(step))
 
 
 async def pay_ticket(request: Request) -> Response:
@@ -135,6 +141,11 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 async def _not_found(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 404)
+
+
+async def _too_early(_: Request, error: Exception) -> Response:
+    """The step depends on one that has not been taken."""
+    return JSONResponse({"error": str(error)}, 409)
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:

@@ -8,31 +8,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from examples.ticketing.contracts import (
-    AnyStep,
+from examples.ticketing.steps import (
     InvoiceCreated,
+    News,
     PaymentReceived,
     TicketApproved,
     TicketAssigned,
+    TicketCompleted,
     TicketCreated,
     TicketQuoted,
 )
-from examples.ticketing.ticket import Contact, Ticket
+from examples.ticketing.ticket import Contact, LandlordId, Ticket
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """One message owed to one person. ``job_id`` names it for good: the same step owes the same ids, however
-    often it runs."""
+    often it runs. ``landlord`` is on whose account it is sent."""
 
     job_id: str
     to: Contact
     template: str
     facts: dict[str, str]
+    landlord: LandlordId
 
 
-def notices_for(step: AnyStep) -> list[Notice]:
-    """The messages that ``step`` owes, without those to people who cannot be reached."""
+def notices_for(step: News) -> list[Notice]:
+    """The messages that are owed for ``step``, without those to people who cannot be reached."""
     people = _audience(step)
     facts = _facts(step)
     return [
@@ -41,13 +43,14 @@ def notices_for(step: AnyStep) -> list[Notice]:
             to=person,
             template=f"{step.step}_{role}",
             facts=facts | {"recipient": person.name},
+            landlord=step.ticket.landlord.id,
         )
         for role, person in people.items()
         if person is not None and (person.email or person.phone)
     ]
 
 
-def _audience(step: AnyStep) -> dict[str, Contact | None]:
+def _audience(step: News) -> dict[str, Contact | None]:
     ticket = step.ticket
     match step:
         case TicketCreated():
@@ -58,6 +61,9 @@ def _audience(step: AnyStep) -> dict[str, Contact | None]:
             return {"contractor": step.quote.contractor, "tenant": ticket.tenant}
         case TicketAssigned():
             return {"contractor": step.visit.contractor, "tenant": ticket.tenant}
+        case TicketCompleted():
+            # The invoice follows at once, and says so.
+            return {}
         case InvoiceCreated():
             return {"landlord": ticket.landlord}
         case PaymentReceived():
@@ -65,10 +71,10 @@ def _audience(step: AnyStep) -> dict[str, Contact | None]:
     assert_never(step)
 
 
-def _facts(step: AnyStep) -> dict[str, str]:
+def _facts(step: News) -> dict[str, str]:
     facts = _ticket_facts(step.ticket)
     match step:
-        case TicketCreated():
+        case TicketCreated() | TicketCompleted():
             return facts
         case TicketQuoted() | TicketApproved():
             return facts | {"contractor": step.quote.contractor.name, "amount": f"{step.quote.amount:.2f}"}

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 from jobqueue import CallNext, Job, RateLimited, Snooze, Unrecoverable
@@ -32,14 +32,18 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line. ``waited`` is how long the job was due before this run began, ``took`` how long the run was;
-    seconds."""
+    """One line, written ``at`` that time of this machine's clock. ``started`` is when the server gave out the job, by
+    its clock (both in seconds since 1970). ``waited`` is how long the job was due before this run began, ``took`` how
+    long the run was; seconds."""
 
     mark: Mark
     job_id: str
     queue: str
     type: str
     attempt: int
+    group: str = ""
+    at: float = 0.0
+    started: float = 0.0
     waited: float = 0.0
     took: float = 0.0
 
@@ -70,7 +74,18 @@ class Ledger:
             self._write(job, mark, took=perf_counter() - began)
 
     def _write(self, job: Job[Any, Any], mark: Mark, *, waited: float = 0.0, took: float = 0.0) -> None:
-        entry = Entry(mark, job.id, job.queue, job.type, job.attempt, round(waited, 4), round(took, 4))
+        entry = Entry(
+            mark,
+            job.id,
+            job.queue,
+            job.type,
+            job.attempt,
+            group=job.group or "",
+            at=time(),
+            started=job.started_at.timestamp() if job.started_at else 0.0,
+            waited=round(waited, 4),
+            took=round(took, 4),
+        )
         self._file.write(json.dumps(asdict(entry)) + "\n")
 
 

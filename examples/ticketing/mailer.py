@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from email.message import EmailMessage
 from email.utils import formataddr
+from urllib.parse import quote, unquote
 
 import aiosmtplib
 import anyio
@@ -61,6 +62,16 @@ class Mailer:
         )
 
 
+def message_id(job_id: str) -> str:
+    """The job's id as a mail's. Quoted, since ids may hold what a mail's may not: a schedule's have a colon."""
+    return f"{quote(job_id, safe='')}@{MESSAGE_DOMAIN}"
+
+
+def job_id_of(message_id: str) -> str:
+    """The other way round."""
+    return unquote(message_id.removesuffix(f"@{MESSAGE_DOMAIN}"))
+
+
 def compose(mail: EmailSend, letter: Letter, *, sender: str, job_id: str, attempt: int) -> EmailMessage:
     """The message as it goes over the wire.
 
@@ -71,7 +82,7 @@ def compose(mail: EmailSend, letter: Letter, *, sender: str, job_id: str, attemp
     message["From"] = formataddr(("The ticket desk", sender))
     message["To"] = formataddr((mail.name, mail.address))
     message["Subject"] = letter.subject
-    message["Message-ID"] = f"<{job_id}@{MESSAGE_DOMAIN}>"
+    message["Message-ID"] = f"<{message_id(job_id)}>"
     message["X-Attempt"] = str(attempt)
     message.set_content(letter.text)
     message.add_alternative(letter.html, subtype="html")

@@ -13,6 +13,7 @@ from examples.ticketing.service import JobsService
 from examples.ticketing.settings import Settings
 from examples.ticketing.sms_client import SmsClient
 from examples.ticketing.stationery import Stationery
+from examples.ticketing.warehouse import Warehouse
 from jobqueue import Worker
 from jobqueue.backends import Backend
 
@@ -25,6 +26,8 @@ class Resources:
     mailer: Mailer
     sms: SmsClient
     stationery: Stationery
+    warehouse: Warehouse
+    manager: str
 
 
 def lifespan_for(backend: Backend, settings: Settings) -> Callable[[Worker], AbstractAsyncContextManager[Resources]]:
@@ -39,6 +42,13 @@ def lifespan_for(backend: Backend, settings: Settings) -> Callable[[Worker], Abs
             connections=settings.smtp_connections,
         )
         async with mailer, httpx.AsyncClient(base_url=settings.sms_gateway_url, timeout=10) as http:
-            yield Resources(JobsService(backend, retry=settings.retry), mailer, SmsClient(http), Stationery())
+            yield Resources(
+                jobs=JobsService(backend, settings),
+                mailer=mailer,
+                sms=SmsClient(http),
+                stationery=Stationery(),
+                warehouse=Warehouse(settings.warehouse),
+                manager=settings.manager,
+            )
 
     return lifespan

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from jobqueue import Retry
+from jobqueue import Rate, Retry
 
 
 class Settings(BaseSettings):
@@ -21,14 +21,24 @@ class Settings(BaseSettings):
     sender: str = "desk@property.example"
     sms_gateway_url: str = "http://127.0.0.1:8025"
     retry_delay: float = Field(default=2.0, ge=0, description="seconds before the first retry; doubled each time")
+    sms_per_second: int = Field(default=20, ge=1, description="what the contract with the SMS gateway allows")
+    manager: str = Field(default="manager@property.example", description="who reads the nightly report")
+    warehouse: Path = Field(default=Path("ticketing.sqlite3"), description="the SQLite file that events go to")
+    accounting_url: str | None = Field(default=None, description="where the accounting system takes webhooks")
+    webhook_network: str | None = Field(default=None, description="a network of our own that webhooks may go to")
     ticket_slots: int = Field(default=20, ge=1, description="ticket jobs a worker runs at once")
-    notification_slots: int = Field(default=20, ge=1, description="notification jobs a worker runs at once")
+    notification_slots: int = Field(default=20, ge=1, description="e-mails, and text messages, a worker sends at once")
     ledger_dir: Path | None = Field(default=None, description="where workers write what they did; None: nowhere")
 
     @property
     def retry(self) -> Retry:
         """How patient this deployment is; a demonstration cannot wait as long as production can."""
         return Retry(attempts=3, delay=self.retry_delay)
+
+    @property
+    def sms_rate(self) -> Rate:
+        """Counted over all workers together, wherever a second begins."""
+        return Rate(self.sms_per_second, per=1.0)
 
     def as_environment(self) -> dict[str, str]:
         """The same settings for a child process."""

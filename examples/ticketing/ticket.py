@@ -14,6 +14,9 @@ TicketId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """One line of text as a person wrote it, without control characters: it may end up in a mail's subject."""
 
+LandlordId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,89}$")]
+"""What a landlord is known by, and the name of their group of jobs: one landlord, one turn."""
+
 EmailAddress = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+$", max_length=254)]
 PhoneNumber = Annotated[str, Field(pattern=r"^\+[0-9]{7,15}$")]
 Amount = Annotated[Decimal, Field(ge=0, max_digits=10, decimal_places=2)]
@@ -33,13 +36,19 @@ class Contact(Paper):
     phone: PhoneNumber | None = None
 
 
+class Landlord(Contact):
+    """A customer of the desk."""
+
+    id: LandlordId
+
+
 class Ticket(Paper):
     """Something is broken in a landlord's building. ``tenant`` is None where the report was anonymous."""
 
     id: TicketId
     category: Line
     address: Line
-    landlord: Contact
+    landlord: Landlord
     tenant: Contact | None = None
     reported_at: datetime
 
@@ -58,6 +67,14 @@ class Visit(Paper):
     day: date
 
 
+class Work(Paper):
+    """What the contractor reports when it is done. ``materials`` are what was used up, on top of the quote."""
+
+    contractor: Contact
+    day: date
+    materials: Amount = Decimal("0.00")
+
+
 class InvoiceLine(Paper):
     """One thing to be paid for."""
 
@@ -70,6 +87,16 @@ class Invoice(Paper):
 
     number: Line
     lines: tuple[InvoiceLine, ...] = Field(min_length=1)
+
+    @classmethod
+    def of(cls, ticket: Ticket, quote: Quote, work: Work) -> Invoice:
+        """The price that was approved, what was used, and the desk's fee."""
+        lines = [InvoiceLine(text=ticket.category, amount=quote.amount)]
+        if work.materials:
+            lines.append(InvoiceLine(text="Materials", amount=work.materials))
+        fee = (sum((line.amount for line in lines), Decimal("0.00")) / 20).quantize(Decimal("0.01"))
+        lines.append(InvoiceLine(text="Desk fee (5 %)", amount=fee))
+        return cls(number=f"INV-{ticket.id}", lines=tuple(lines))
 
     @property
     def total(self) -> Decimal:

@@ -17,7 +17,7 @@ from examples.ticketing.service import JobsService
 from jobqueue import BackendUnavailable, Job, connect
 
 CASE = Case(next(generate_requests(1, seed=1)))
-CREATED, QUOTED, *_ = CASE.steps
+CREATED, QUOTED, APPROVED, _, COMPLETED, _ = CASE.steps
 
 
 @pytest.fixture
@@ -51,11 +51,26 @@ async def test_a_ticket_is_accepted_before_anything_is_done(client: httpx.AsyncC
 
 
 async def test_every_step_has_its_door(client: httpx.AsyncClient, jobs: JobsService) -> None:
-    doors = ("", "/quote", "/approve", "/assign", "/invoice", "/payments")
+    doors = ("", "/quote", "/approve", "/assign", "/complete", "/payments")
     for step, door in zip(CASE.steps, doors, strict=True):
         path = f"/tickets/{step.ticket.id}{door}" if door else "/tickets"
         assert (await client.post(path, content=step.model_dump_json())).status_code == 202
-    assert (await jobs.tickets.counts()).waiting == 6
+    counts = await jobs.tickets.counts()
+    assert (counts.waiting, counts.blocked) == (6, 1), "and the invoice, which waits for two of them"
+
+
+async def test_a_completion_answers_with_the_invoice_to_come(client: httpx.AsyncClient) -> None:
+    await client.post(f"/tickets/{CASE.ticket.id}/approve", content=APPROVED.model_dump_json())
+    response = await client.post(f"/tickets/{CASE.ticket.id}/complete", content=COMPLETED.model_dump_json())
+    assert response.status_code == 202
+    invoice = (await client.get(response.headers["Location"])).json()
+    assert (invoice["type"], invoice["state"]) == ("invoice.created", "blocked")
+
+
+async def test_what_was_never_approved_cannot_be_completed(client: httpx.AsyncClient, jobs: JobsService) -> None:
+    response = await client.post(f"/tickets/{CASE.ticket.id}/complete", content=COMPLETED.model_dump_json())
+    assert response.status_code == 409
+    assert (await jobs.tickets.counts()).total == 0
 
 
 async def test_the_same_request_twice_is_one_job(client: httpx.AsyncClient, jobs: JobsService) -> None:
@@ -96,7 +111,7 @@ async def test_health_tells_how_much_is_waiting(client: httpx.AsyncClient) -> No
 
 
 class _BackendIsAway(JobsService):
-    async def enqueue_job(self, *_: Any, **__: Any) -> Job[Any]:
+    async def enqueue_step(self, *_: Any, **__: Any) -> Job[Any]:
         raise BackendUnavailable
 
 

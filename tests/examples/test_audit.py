@@ -9,6 +9,7 @@ from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.generator import generate_requests
 from examples.ticketing.desk.sms_gateway import GatewayCall, Verdict
 from examples.ticketing.desk.smtp_server import StoredMail
+from examples.ticketing.mailer import message_id
 
 OWED = Owed(mails={"a.landlord": "ann@x.example"}, texts={"a.tenant": "+15550000001"})
 
@@ -64,6 +65,12 @@ def test_a_key_the_gateway_accepted_twice_is_never_excused() -> None:
     assert not audited([mail()], [call(), call()], a_tenant=5).holds
 
 
+def test_a_job_id_with_signs_that_mails_do_not_allow_is_recognised() -> None:
+    owed = Owed(mails={"report:1/2.mail": "ann@x.example"}, texts={})
+    sent = StoredMail(message_id("report:1/2.mail"), "ann@x.example", attempt=1)
+    assert audit(owed, [sent], [], Counter()).holds
+
+
 def test_refusals_lost_replies_and_repeats_are_counted_and_harmless() -> None:
     calls = [call(Verdict.REFUSED), call(lost=True), call(Verdict.REPEATED)]
     result = audited([mail()], calls)
@@ -71,9 +78,9 @@ def test_refusals_lost_replies_and_repeats_are_counted_and_harmless() -> None:
     assert result.holds
 
 
-def test_what_is_owed_is_all_notices_of_all_steps() -> None:
+def test_what_is_owed_is_all_notices_of_all_news() -> None:
     cases = [Case(request) for request in generate_requests(40, seed=7)]
-    owed = Owed.by(step for case in cases for step in case.steps)
+    owed = Owed.by(news for case in cases for news in case.news)
     assert len(owed.mails) + len(owed.texts) == sum(7 if case.ticket.tenant is None else 10 for case in cases)
     assert len(owed.mails) >= 4 * len(cases), "landlords are told by e-mail, four times each"
     assert len(owed.texts) >= 3 * len(cases), "contractors are told by SMS, three times each"

@@ -15,6 +15,7 @@ srnumber,requesttype,createddate,servicedate,requestsource,owner,assignto,anonym
 1-1,<b>Graffiti</b>,soon,,Email,OCB,"101, IED",N,CALLE NIÑOS 1,,
 ,,,,,,,,,,
 """
+FEATURES = ("schedule", "dependencies", "webhooks", "batches", "rate limit", "fairness")
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -28,6 +29,8 @@ def test_the_audit_holds(backend: str) -> None:
     result = demo("--backend", backend, "--count", "20", "--workers", "2")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "AUDIT HOLDS" in result.stdout
+    for feature in FEATURES:
+        assert f"\n  {feature}: " in result.stdout
 
 
 @pytest.mark.timeout(120)

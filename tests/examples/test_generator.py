@@ -31,13 +31,13 @@ def test_the_steps_are_taken_in_order_under_ids_of_their_own() -> None:
         "T-7-000001.quoted",
         "T-7-000001.approved",
         "T-7-000001.assigned",
-        "T-7-000001.invoiced",
+        "T-7-000001.completed",
         "T-7-000001.paid",
     ]
 
 
 def test_every_step_tells_the_landlord_the_contractor_and_a_tenant_who_is_known() -> None:
     for request in generate_requests(50, seed=7):
-        notices = [notice for step in Case(request).steps for notice in notices_for(step)]
+        notices = [notice for news in Case(request).news for notice in notices_for(news)]
         assert len({notice.job_id for notice in notices}) == len(notices)
         assert len(notices) == (7 if request.anonymous else 10)

@@ -23,10 +23,10 @@ def stationery() -> Stationery:
 
 def test_every_notice_of_every_step_can_be_written(stationery: Stationery) -> None:
     for request in generate_requests(20, seed=3):
-        for step in Case(request).steps:
-            for notice in notices_for(step):
+        for news in Case(request).news:
+            for notice in notices_for(news):
                 letter = stationery.letter(notice.template, notice.facts)
-                assert step.ticket.id in letter.subject or step.ticket.id in letter.text
+                assert news.ticket.id in letter.subject or news.ticket.id in letter.text
                 assert "\n" not in letter.subject
                 assert 0 < len(stationery.sms(notice.template, notice.facts)) <= SMS_LENGTH
 

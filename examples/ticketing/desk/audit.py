@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from examples.ticketing.contracts import AnyStep
 from examples.ticketing.correspondence import Notice, notices_for
 from examples.ticketing.desk.sms_gateway import GatewayCall, Verdict
 from examples.ticketing.desk.smtp_server import StoredMail
-from examples.ticketing.mailer import MESSAGE_DOMAIN
+from examples.ticketing.mailer import job_id_of
+from examples.ticketing.steps import News
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Owed:
     texts: dict[str, str]
 
     @classmethod
-    def by(cls, steps: Iterable[AnyStep]) -> Owed:
+    def by(cls, news: Iterable[News]) -> Owed:
         owed = cls({}, {})
-        for step in steps:
-            for notice in notices_for(step):
+        for one in news:
+            for notice in notices_for(one):
                 owed.add(notice)
         return owed
 
@@ -75,7 +75,7 @@ class Audit:
 
 def audit(owed: Owed, mails: Iterable[StoredMail], calls: Iterable[GatewayCall], runs: Counter[str]) -> Audit:
     """``runs`` is how often each job was begun, by the workers' ledgers."""
-    arrivals = [(mail.message_id.removesuffix(f"@{MESSAGE_DOMAIN}"), mail.recipient) for mail in mails]
+    arrivals = [(job_id_of(mail.message_id), mail.recipient) for mail in mails]
     log = list(calls)
     accepted = [(call.key, call.to) for call in log if call.verdict is Verdict.ACCEPTED]
     return Audit(

@@ -13,17 +13,19 @@ from decimal import Decimal
 from functools import cached_property
 from hashlib import blake2b
 
-from examples.ticketing.contracts import (
+from examples.ticketing.desk.service_request import ServiceRequest
+from examples.ticketing.steps import (
     AnyStep,
     InvoiceCreated,
+    News,
     PaymentReceived,
     TicketApproved,
     TicketAssigned,
+    TicketCompleted,
     TicketCreated,
     TicketQuoted,
 )
-from examples.ticketing.desk.service_request import ServiceRequest
-from examples.ticketing.ticket import Contact, Invoice, InvoiceLine, Payment, Quote, Ticket, Visit
+from examples.ticketing.ticket import Contact, Invoice, Landlord, Payment, Quote, Ticket, Visit, Work
 
 CREWS_PER_DEPOT = 20
 REPORTED_BY_PHONE = frozenset({"Call", "Mobile App"})
@@ -38,16 +40,33 @@ class Case:
 
     @property
     def steps(self) -> tuple[AnyStep, ...]:
-        """In the order they are taken, each when the one before is done."""
+        """What people do, in the order in which they do it."""
+        return tuple(step for together in self.visits for step in together)
+
+    @property
+    def visits(self) -> tuple[tuple[AnyStep, ...], ...]:
+        """The same, by who comes to the desk when: what is handed in together waits for nothing in between.
+
+        The landlord approves on the phone while the crew is in the house anyway, so approval, assignment and
+        completion come together. It is for the invoice to wait.
+        """
         ticket, quote = self.ticket, self.quote
         return (
-            TicketCreated(ticket=ticket),
-            TicketQuoted(ticket=ticket, quote=quote),
-            TicketApproved(ticket=ticket, quote=quote),
-            TicketAssigned(ticket=ticket, visit=self.visit),
-            InvoiceCreated(ticket=ticket, invoice=self.invoice),
-            PaymentReceived(ticket=ticket, payment=self.payment),
+            (TicketCreated(ticket=ticket),),
+            (TicketQuoted(ticket=ticket, quote=quote),),
+            (
+                TicketApproved(ticket=ticket, quote=quote),
+                TicketAssigned(ticket=ticket, visit=self.visit),
+                TicketCompleted(ticket=ticket, work=self.work),
+            ),
+            (PaymentReceived(ticket=ticket, payment=self.payment),),
         )
+
+    @property
+    def news(self) -> tuple[News, ...]:
+        """All that others are told of: what people do, and the invoice that comes of it."""
+        *before, paid = self.steps
+        return (*before, InvoiceCreated(ticket=self.ticket, invoice=self.invoice), paid)
 
     @cached_property
     def ticket(self) -> Ticket:
@@ -73,26 +92,28 @@ class Case:
         due = self.request.due or self.request.reported_at + timedelta(days=3)
         return Visit(contractor=self._contractor, day=due.date())
 
+    @property
+    def work(self) -> Work:
+        """One repair in three used up something that was not in the quote."""
+        lot = _lot("materials", self.request.number)
+        materials = Decimal(lot % 90_00) / 100 if lot % 3 == 0 else Decimal("0.00")
+        return Work(contractor=self._contractor, day=self.visit.day, materials=materials)
+
     @cached_property
     def invoice(self) -> Invoice:
-        fee = (self.quote.amount / 20).quantize(Decimal("0.01"))
-        return Invoice(
-            number=f"INV-{self.request.number}",
-            lines=(
-                InvoiceLine(text=self.request.category, amount=self.quote.amount),
-                InvoiceLine(text="Desk fee (5 %)", amount=fee),
-            ),
-        )
+        """What must come out at the end."""
+        return Invoice.of(self.ticket, self.quote, self.work)
 
     @property
     def payment(self) -> Payment:
         return Payment(invoice=self.invoice.number, amount=self.invoice.total, contractor=self._contractor)
 
     @property
-    def _landlord(self) -> Contact:
+    def _landlord(self) -> Landlord:
         request = self.request
         name = f"{request.owner[:100]}, district {request.district[:50]}"
-        return Contact(name=name, email=f"{_slug(request.owner)}.{_slug(request.district)}@landlords.example")
+        slug = f"{_slug(request.owner)}.{_slug(request.district)}"
+        return Landlord(id=slug, name=name, email=f"{slug}@landlords.example")
 
     @property
     def _tenant(self) -> Contact:

@@ -1,4 +1,4 @@
-"""The two ways into the application: its own service, and the web API. Either waits until the step's job is done."""
+"""The two ways into the application: its own service, and the web API. Either waits until the steps' jobs are done."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from typing import Any, Protocol, assert_never
 import anyio
 import httpx2 as httpx
 
-from examples.ticketing.contracts import (
+from examples.ticketing.service import JobsService
+from examples.ticketing.steps import (
     AnyStep,
-    InvoiceCreated,
     PaymentReceived,
     TicketApproved,
     TicketAssigned,
+    TicketCompleted,
     TicketCreated,
     TicketQuoted,
 )
-from examples.ticketing.service import JobsService
 from jobqueue import BackendUnavailable, Job
 
 PATIENCE = 300.0
-"""Seconds that the people at the desk wait for one step."""
+"""Seconds that the people at the desk wait for one job."""
 
 SERVICE_UNAVAILABLE = 503
 
 
 class Entrance(Protocol):
-    async def take(self, step: AnyStep) -> None:
-        """Enqueue ``step`` and wait for its job.
+    async def take(self, *steps: AnyStep) -> None:
+        """Enqueue ``steps``, one right after the other, and wait for their jobs, and for an invoice that comes of
+        them.
 
         Raises JobFailed, BackendUnavailable, or TimeoutError after :data:`PATIENCE`.
         """
@@ -40,9 +41,9 @@ class ServiceEntrance:
     def __init__(self, jobs: JobsService) -> None:
         self._jobs = jobs
 
-    async def take(self, step: AnyStep) -> None:
-        job = await self._enqueue(step)
-        await job.result(timeout=PATIENCE)
+    async def take(self, *steps: AnyStep) -> None:
+        for job in [await self._enqueue(step) for step in steps]:
+            await job.result(timeout=PATIENCE)
 
     async def _enqueue(self, step: AnyStep) -> Job[Any, Any]:
         match step:
@@ -54,8 +55,8 @@ class ServiceEntrance:
                 return await self._jobs.enqueue_ticket_approved(step)
             case TicketAssigned():
                 return await self._jobs.enqueue_ticket_assigned(step)
-            case InvoiceCreated():
-                return await self._jobs.enqueue_invoice_created(step)
+            case TicketCompleted():
+                return await self._jobs.enqueue_ticket_completed(step)
             case PaymentReceived():
                 return await self._jobs.enqueue_payment_received(step)
         assert_never(step)
@@ -68,15 +69,19 @@ class WebEntrance:
         self._http = http
         self._jobs = jobs
 
-    async def take(self, step: AnyStep) -> None:
+    async def take(self, *steps: AnyStep) -> None:
+        for job_id in [await self._post(step) for step in steps]:
+            # The API answers before the work is done. A job that is no longer there has been done and forgotten.
+            if job := await self._jobs.tickets.get(job_id):
+                await job.result(timeout=PATIENCE)
+
+    async def _post(self, step: AnyStep) -> str:
         response = await self._http.post(_path(step), content=step.model_dump_json())
         if response.status_code == SERVICE_UNAVAILABLE:
             await anyio.sleep(float(response.headers["Retry-After"]))
             raise BackendUnavailable(response.text)
         response.raise_for_status()
-        # The API answers before the work is done. A job that is no longer there has been done and forgotten.
-        if job := await self._jobs.tickets.get(response.json()["job_id"]):
-            await job.result(timeout=PATIENCE)
+        return response.json()["job_id"]
 
 
 def _path(step: AnyStep) -> str:
@@ -90,8 +95,8 @@ def _path(step: AnyStep) -> str:
             return f"{ticket}/approve"
         case TicketAssigned():
             return f"{ticket}/assign"
-        case InvoiceCreated():
-            return f"{ticket}/invoice"
+        case TicketCompleted():
+            return f"{ticket}/complete"
         case PaymentReceived():
             return f"{ticket}/payments"
     assert_never(step)

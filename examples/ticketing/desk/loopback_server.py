@@ -23,7 +23,10 @@ def port_of(listener: socket.socket) -> int:
 
 
 def configuration(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    # Clients let go of idle connections after five seconds: a server that does so at that moment breaks a request.
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=5, timeout_keep_alive=60
+    )
 
 
 @asynccontextmanager

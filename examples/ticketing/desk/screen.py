@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
@@ -13,7 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from examples.ticketing.contracts import DEAD_LETTERS, NOTIFICATIONS, SMS, TICKETS
 from examples.ticketing.desk.audit import Audit, Finding
+from examples.ticketing.desk.proof import Proof
 from examples.ticketing.desk.summary import Summary
 from examples.ticketing.desk.walk import Walk
 from examples.ticketing.desk.watch import View
@@ -94,7 +96,14 @@ class Screen:
             f"on the way the gateway refused {audit.refused_calls} calls, lost {audit.lost_replies} replies "
             f"and recognised {audit.repeated_calls} repeats by their key"
         )
-        self.say("AUDIT HOLDS: every message is where it must be" if audit.holds else "AUDIT FAILED")
+
+    def proofs(self, proofs: Iterable[Proof]) -> None:
+        self.say("\nWhat the features did")
+        for proof in proofs:
+            self.say(f"  {proof.feature}: {proof.seen}{'' if proof.holds else ' — WHICH IS NOT AS IT MUST BE'}")
+
+    def verdict(self, *, holds: bool) -> None:
+        self.say("\nAUDIT HOLDS: every message is where it must be" if holds else "\nAUDIT FAILED")
 
     def _finding(self, place: str, finding: Finding) -> None:
         self.say(
@@ -107,22 +116,19 @@ class Screen:
 
     def _line(self, view: View) -> str:
         walked = f"{self.walk.cases_done}/{len(self.walk.cases)} tickets paid, " if self.walk else ""
-        sending = f"{view.notifications.unfinished} notifications ({view.notifications.delayed} to be retried)"
-        letters = f"{view.letters.waiting} dead letters"
-        return f"{walked}{view.tickets.unfinished} ticket jobs and {sending} under way, {letters}"
+        mails, texts = view[NOTIFICATIONS].unfinished, view[SMS].unfinished
+        retried = view[NOTIFICATIONS].delayed + view[SMS].delayed
+        sending = f"{mails} e-mails and {texts} text messages under way ({retried} to be retried)"
+        return f"{walked}{view[TICKETS].unfinished} ticket jobs, {sending}, {view.letters.waiting} dead letters"
 
     def _picture(self, view: View) -> RenderableType:
         table = Table(box=SIMPLE)
         table.add_column("queue")
-        for column in ("waiting", "active", "delayed", "failed"):
-            table.add_column(column, justify="right")
-        rows = (
-            ("tickets", view.tickets),
-            ("notifications", view.notifications),
-            ("dead-letter", view.letters),
-        )
-        for name, queue in rows:
-            table.add_row(name, str(queue.waiting), str(queue.active), str(queue.delayed), str(queue.failed))
+        states = ("blocked", "waiting", "active", "delayed", "failed")
+        for state in states:
+            table.add_column(state, justify="right")
+        for name, queue in (*view.queues.items(), (DEAD_LETTERS, view.letters)):
+            table.add_row(name, *(str(getattr(queue, state)) for state in states))
         if self.walk is None:
             return table
         done, total = self.walk.cases_done, len(self.walk.cases)

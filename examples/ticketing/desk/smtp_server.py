@@ -28,6 +28,7 @@ class StoredMail:
     message_id: str
     recipient: str
     attempt: int
+    subject: str = ""
 
 
 class Mailbox:
@@ -52,9 +53,10 @@ class Mailbox:
         with path.open("rb") as file:
             headers = BytesHeaderParser().parse(file)
         return StoredMail(
-            message_id=str(headers["Message-ID"]).strip("<>"),
+            message_id=str(headers["Message-ID"]).strip().strip("<>"),
             recipient=parseaddr(str(headers["To"]))[1],
             attempt=int(str(headers["X-Attempt"])),
+            subject=" ".join(str(headers["Subject"]).split()),
         )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_bytes
 from uuid import uuid4
 
 from examples.ticketing.api import create_app
+from examples.ticketing.desk.accounting import SECRET
 from examples.ticketing.desk.child_process import Child, child_process
 from examples.ticketing.desk.loopback_server import served
 from examples.ticketing.desk.smtp_server import Mailbox
@@ -26,6 +29,7 @@ class Plan:
     workers: int
     seed: int
     retry_delay: float
+    sms_per_second: int
 
     def backend_url(self, folder: Path) -> str:
         match self.backend:
@@ -46,6 +50,8 @@ class Stage:
     gateway_url: str
     mailbox: Mailbox
     gateway_log: Path
+    accounting_log: Path
+    settings: Settings
     ledgers: Path
     workers: list[Child]
 
@@ -54,6 +60,7 @@ class Stage:
 async def staged(plan: Plan, folder: Path) -> AsyncGenerator[Stage]:
     """Sets up everything in ``folder``; on leaving, whatever the reason, nothing is left running."""
     ledgers, mailbox, gateway_log = folder / "ledgers", Mailbox(folder / "mailbox"), folder / "gateway.jsonl"
+    accounting_log, secret = folder / "accounting.jsonl", f"whsec_{b64encode(token_bytes(32)).decode()}"
     ledgers.mkdir()
     # A namespace of our own: on a shared server other queues are out of reach, and ours can be swept away.
     url, namespace = plan.backend_url(folder), f"ticketing-{uuid4().hex[:8]}"
@@ -69,18 +76,29 @@ async def staged(plan: Plan, folder: Path) -> AsyncGenerator[Stage]:
             *("--log", str(gateway_log), "--seed", str(plan.seed)),
             log=folder / "gateway.log",
         ) as gateway,
+        child_process(
+            "examples.ticketing.desk.accounting",
+            *("--log", str(accounting_log)),
+            log=folder / "accounting.log",
+            settings={SECRET: secret},
+        ) as accounting,
     ):
         settings = Settings(
             smtp_port=int(post.where),
             sms_gateway_url=gateway.where,
             retry_delay=plan.retry_delay,
+            sms_per_second=plan.sms_per_second,
+            warehouse=folder / "warehouse.sqlite3",
+            accounting_url=accounting.where,
+            webhook_network="127.0.0.1/32",
             ledger_dir=ledgers,
         )
         async with (
-            _swept(JobsService(backend, retry=settings.retry)) as jobs,
+            _swept(JobsService(backend, settings)) as jobs,
             served(create_app(lambda: _lent(jobs))) as api_url,
             AsyncExitStack() as crew,
         ):
+            await jobs.connect_accounting(accounting.where, secret)
             workers: list[Child] = []
             if plan.backend == "memory":
                 # Nobody else can reach this process's memory, so its worker lives here too.
@@ -90,7 +108,7 @@ async def staged(plan: Plan, folder: Path) -> AsyncGenerator[Stage]:
                     log = folder / f"worker-{number}.log"
                     worker = worker_process(url, namespace, settings, log)
                     workers.append(await crew.enter_async_context(worker))
-            yield Stage(jobs, api_url, gateway.where, mailbox, gateway_log, ledgers, workers)
+            yield Stage(jobs, api_url, gateway.where, mailbox, gateway_log, accounting_log, settings, ledgers, workers)
 
 
 def worker_process(url: str, namespace: str, settings: Settings, log: Path) -> AbstractAsyncContextManager[Child]:

@@ -1,4 +1,4 @@
-"""Takes cases through their six steps: many cases at a time, each case one step after the other."""
+"""Takes cases through their steps: many cases at a time, each case one visit to the desk after the other."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from examples.ticketing.contracts import AnyStep
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.entrance import Entrance
+from examples.ticketing.steps import AnyStep
 from jobqueue import BackendUnavailable, JobFailed
 
 
@@ -45,18 +45,18 @@ class Walk:
             self.cases_done += 1
 
     async def _take(self, case: Case, entrance: Entrance) -> None:
-        for step in case.steps:
+        for steps in case.visits:
             try:
-                await self._insist(step, entrance)
+                await self._insist(steps, entrance)
             except JobFailed as failure:
                 # This ticket needs a person; the others go on.
-                self.stuck.append(f"{step.job_id}: {failure}")
+                self.stuck.append(f"{case.ticket.id}: {failure}")
                 return
 
-    async def _insist(self, step: AnyStep, entrance: Entrance) -> None:
+    async def _insist(self, steps: tuple[AnyStep, ...], entrance: Entrance) -> None:
         """Through an outage as well. Each try has waited out a deadline, and a step taken twice is one job."""
         while True:
             try:
-                return await entrance.take(step)
+                return await entrance.take(*steps)
             except BackendUnavailable:
                 self.outages += 1

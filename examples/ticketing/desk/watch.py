@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import anyio
 
+from examples.ticketing.contracts import NOTIFICATIONS, SMS
 from examples.ticketing.service import JobsService
 from jobqueue import BackendUnavailable
 
 INTERVAL = 0.25
-"""Seconds between two looks. Three counts in constant time each: no load to speak of."""
+"""Seconds between two looks. One count in constant time for each queue: no load to speak of."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
     """One queue at one moment."""
 
+    blocked: int = 0
     waiting: int = 0
     active: int = 0
     delayed: int = 0
@@ -27,22 +29,29 @@ class QueueView:
 
     @property
     def unfinished(self) -> int:
-        return self.waiting + self.active + self.delayed
+        return self.blocked + self.waiting + self.active + self.delayed
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All queues at one moment."""
+    """All queues at one moment: those with work by name, and the dead letters."""
 
-    tickets: QueueView = QueueView()
-    notifications: QueueView = QueueView()
+    queues: Mapping[str, QueueView] = field(default_factory=dict[str, QueueView])
     letters: QueueView = QueueView()
+
+    def __getitem__(self, queue: str) -> QueueView:
+        return self.queues.get(queue, QueueView())
+
+    @property
+    def messages(self) -> int:
+        """E-mails and text messages under way."""
+        return self[NOTIFICATIONS].unfinished + self[SMS].unfinished
 
     @property
     def quiet(self) -> bool:
         """Nothing is left to do, and every failed job's letter has arrived."""
-        failed = self.tickets.failed + self.notifications.failed
-        return not self.tickets.unfinished and not self.notifications.unfinished and self.letters.waiting >= failed
+        unfinished = sum(queue.unfinished for queue in self.queues.values())
+        return not unfinished and self.letters.waiting >= sum(queue.failed for queue in self.queues.values())
 
 
 class Watch:
@@ -75,9 +84,9 @@ class Watch:
             await self._looked.wait()
 
     async def _look(self) -> View:
-        jobs = self._jobs
-        views: list[QueueView] = []
-        for queue in (jobs.tickets, jobs.notifications, jobs.dead_letter):
+        views: dict[str, QueueView] = {}
+        for queue in self._jobs.queues:
             counts = await queue.counts()
-            views.append(QueueView(counts.waiting, counts.active, counts.delayed, counts.failed))
-        return View(*views)
+            views[queue.name] = QueueView(counts.blocked, counts.waiting, counts.active, counts.delayed, counts.failed)
+        letters = views.pop(self._jobs.dead_letter.name)
+        return View(views, letters)

@@ -6,59 +6,86 @@ notices of a step have the same ids each time, and enqueueing an id that exists 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from examples.ticketing.contracts import (
     INVOICE_CREATED,
     PAYMENT_RECEIVED,
     TICKET_APPROVED,
     TICKET_ASSIGNED,
+    TICKET_COMPLETED,
     TICKET_CREATED,
     TICKET_QUOTED,
-    AnyStep,
+    Attachment,
+)
+from examples.ticketing.correspondence import notices_for
+from examples.ticketing.events import Milestone, TicketEvent
+from examples.ticketing.resources import Resources
+from examples.ticketing.steps import (
     InvoiceCreated,
+    InvoiceDue,
+    News,
     PaymentReceived,
     TicketApproved,
     TicketAssigned,
+    TicketCompleted,
     TicketCreated,
     TicketQuoted,
 )
-from examples.ticketing.correspondence import notices_for
-from examples.ticketing.resources import Resources
+from examples.ticketing.ticket import Invoice, Quote, Work
 from jobqueue import Job, processor
 
 
 @processor(TICKET_CREATED)
 async def ticket_created(job: Job[TicketCreated]) -> None:
-    await _tell_everyone(job.resource(Resources), job.data)
+    await _spread(job, job.data)
 
 
 @processor(TICKET_QUOTED)
 async def ticket_quoted(job: Job[TicketQuoted]) -> None:
-    await _tell_everyone(job.resource(Resources), job.data)
+    await _spread(job, job.data)
 
 
 @processor(TICKET_APPROVED)
-async def ticket_approved(job: Job[TicketApproved]) -> None:
-    await _tell_everyone(job.resource(Resources), job.data)
+async def ticket_approved(job: Job[TicketApproved, Quote]) -> Quote:
+    """Returns the price that holds, for the invoice."""
+    await _spread(job, job.data)
+    return job.data.quote
 
 
 @processor(TICKET_ASSIGNED)
 async def ticket_assigned(job: Job[TicketAssigned]) -> None:
-    await _tell_everyone(job.resource(Resources), job.data)
+    await _spread(job, job.data)
+
+
+@processor(TICKET_COMPLETED)
+async def ticket_completed(job: Job[TicketCompleted, Work]) -> Work:
+    """Returns what was done, for the invoice."""
+    await _spread(job, job.data)
+    return job.data.work
 
 
 @processor(INVOICE_CREATED)
-async def invoice_created(job: Job[InvoiceCreated]) -> None:
-    """Renders the invoice and sends it along."""
-    desk = job.resource(Resources)
-    documents = desk.stationery.invoice(job.data.ticket, job.data.invoice)
-    for notice in notices_for(job.data):
-        await desk.jobs.enqueue_notification(notice, attachments=documents)
+async def invoice_created(job: Job[InvoiceDue, Invoice]) -> Invoice:
+    """Runs when approval and completion are done, writes the invoice from what they returned and sends it along."""
+    due = job.data
+    quote = Quote.model_validate(job.results[due.approval])
+    work = Work.model_validate(job.results[due.completion])
+    invoice = Invoice.of(due.ticket, quote, work)
+    documents = job.resource(Resources).stationery.invoice(due.ticket, invoice)
+    await _spread(job, InvoiceCreated(ticket=due.ticket, invoice=invoice), attachments=documents)
+    return invoice
 
 
 @processor(PAYMENT_RECEIVED)
 async def payment_received(job: Job[PaymentReceived]) -> None:
-    await _tell_everyone(job.resource(Resources), job.data)
+    await _spread(job, job.data)
 
 
-async def _tell_everyone(desk: Resources, step: AnyStep) -> None:
-    await desk.jobs.enqueue_notifications(notices_for(step))
+async def _spread(job: Job[Any, Any], news: News, *, attachments: Sequence[Attachment] = ()) -> None:
+    """To the people it concerns, and to the analysts."""
+    jobs = job.resource(Resources).jobs
+    await jobs.enqueue_notifications(notices_for(news), attachments=attachments)
+    if isinstance(news, Milestone):
+        await jobs.enqueue_event(TicketEvent.of(news, job.created_at))
