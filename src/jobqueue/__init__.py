@@ -60,6 +60,7 @@ from jobqueue.model.options import JobOptions, Keep, Priority
 from jobqueue.model.record import JobError, JobState
 from jobqueue.model.retry import Retry
 from jobqueue.model.stats import JobStats
+from jobqueue.model.unique import Unique
 from jobqueue.new_job import JobDefaults, NewJob
 from jobqueue.processors import BatchProcessor, Processor
 from jobqueue.queue import Counts, Queue
@@ -164,6 +165,7 @@ __all__ = [
     "StoredWebhook",
     "SyncJob",
     "SyncQueue",
+    "Unique",
     "UnknownOption",
     "Unrecoverable",
     "WaitForChildren",

@@ -144,6 +144,11 @@ class Job(Generic[DataT, ResultT]):
         return self._record.group or None
 
     @property
+    def unique(self) -> str | None:
+        """The key that it holds or held, if it has one."""
+        return self._record.unique or None
+
+    @property
     def options(self) -> JobOptions:
         """What was asked for at enqueue; None where nothing was."""
         if self._options is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 from jobqueue.backends.protocol import NewRecord
 from jobqueue.catalogue import Catalogue
@@ -19,6 +19,7 @@ from jobqueue.model.options import NO_OPTIONS, Keep, Ref, checked_priority, opti
 from jobqueue.model.payloads import ANY_JSON, Payload
 from jobqueue.model.retry import Retry
 from jobqueue.model.times import Seconds, moment_ms, span_ms
+from jobqueue.model.unique import Unique, as_unique
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class JobWishes(TypedDict, total=False):
     finished job is remembered. ``depends_on``: jobs that must be done first (Jobs, pairs of queue and id, ``After(job,
     on_failure=…)``); the delay then counts from there. ``on_failure``: what becomes of this job when one of those does
     not complete: "fail" (it fails too; the default), "run" (it runs, and sees the failure) or "ignore". ``group``: jobs
-    of one group take turns with other groups.
+    of one group take turns with other groups. ``unique``: a key, or a Unique(key, …) that says more: another unfinished
+    job with it, in the same queue, stands in the place of this one; False where the job type says otherwise.
     """
 
     priority: int | None
@@ -60,6 +62,7 @@ class JobWishes(TypedDict, total=False):
     depends_on: Iterable[DependsOn]
     on_failure: OnFailure | str
     group: str | None
+    unique: Unique | str | Literal[False] | None
 
 
 class EnqueueOptions(JobWishes, total=False):
@@ -92,6 +95,7 @@ class NewJob:
     depends_on: Iterable[DependsOn] = ()
     on_failure: OnFailure | str = OnFailure.FAIL
     group: str | None = None
+    unique: Unique | str | Literal[False] | None = None
 
 
 def new_job(type: str | JobType[Any, Any], data: Any, wishes: JobWishes) -> NewJob:  # noqa: A002
@@ -124,10 +128,12 @@ def checked_job(
     flow: str = "",
     refs: tuple[Ref, ...] = (),
     most_needs: int = MOST_NEEDS,
+    child: bool = False,
 ) -> CheckedJob:
     """Everything a caller can get wrong is refused here, in the caller's stack and before anything is written.
 
     Of a job of a ``flow`` whose data has ``refs``, results to come, the data is checked by the worker that has them.
+    A job of a flow, or a ``child`` of a running one, has no unique key.
 
     Raises InvalidInput in one of its kinds.
     """
@@ -152,11 +158,15 @@ def checked_job(
     if priority is None:
         priority = job_type.priority if job_type and job_type.priority is not None else defaults.priority
     delay_ms, run_at_ms = _due(job)
+    data = (ANY_JSON if refs else payload).encode(job.data)
+    unique = None
+    if job.unique is not None or (job_type is not None and job_type.unique is not None):
+        unique = _unique(job, job_type, data, needs=bool(needs), family=bool(flow) or child)
     return CheckedJob(
         NewRecord(
             id=new_job_id() if job.job_id is None else checked_job_id(job.job_id),
             type=name,
-            data=(ANY_JSON if refs else payload).encode(job.data),
+            data=data,
             priority=checked_priority(priority),
             options=asked.over(declared).encode(),
             delay_ms=delay_ms,
@@ -165,10 +175,33 @@ def checked_job(
             lifo=bool(job.lifo),
             needs=needs,
             group="" if job.group is None else checked_group(job.group),
+            unique=unique,
         ),
         payload,
         job_type.result if job_type else ANY_JSON,
     )
+
+
+def _unique(
+    job: NewJob, job_type: JobType[Any, Any] | None, data: bytes, *, needs: bool, family: bool
+) -> Unique | None:
+    if job.unique is False:
+        return None
+    if family:
+        # What a job type declares is for jobs that come by themselves.
+        if job.unique is not None:
+            raise InvalidOption(
+                "a job of a flow, or a child, has no unique key: those that wait for it would wait for one that fell. "
+                "Give the flow an id, or enqueue the job by itself"
+            )
+        return None
+    declared = None if job_type is None or job.unique is not None else job_type.unique_of(data)
+    unique = declared if job.unique is None else as_unique(job.unique)
+    if needs and unique is not None and unique.replaces:
+        raise InvalidOption(
+            "unique: replace and keep_last are not for jobs that depend on others: what they wait for stays as it is"
+        )
+    return unique
 
 
 def _due(job: NewJob) -> tuple[int, int | None]:

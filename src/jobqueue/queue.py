@@ -153,8 +153,8 @@ class Queue(Limiting):
             await tickets.enqueue("ticket.created", TicketCreated(...), priority=1, delay=5, job_id="ticket-42")
 
         The options are those of :class:`~jobqueue.new_job.EnqueueOptions`: priority, delay, run_at, job_id, retry,
-        timeout, expires_in, tags, lifo, keep, depends_on, on_failure, group, wait. Calls made in one tick of the event
-        loop travel together.
+        timeout, expires_in, tags, lifo, keep, depends_on, on_failure, group, unique, wait. Calls made in one tick of
+        the event loop travel together.
 
         Raises InvalidInput with nothing written, BackendUnavailable after the backend's deadline (the job may or may
         not be stored: call again with the same ``job_id``), BackendFull with nothing written, JobNotFound with nothing

@@ -14,7 +14,7 @@ from jobqueue.catalogue import KNOWN_TYPES, Catalogue
 from jobqueue.declarations import Declaration, Declarations
 from jobqueue.errors import InvalidOption, RegistrationError
 from jobqueue.job import Job
-from jobqueue.job_type import JobType
+from jobqueue.job_type import JobType, UniqueOf, checked_unique
 from jobqueue.listener import Happening, JobEvent, Listener
 from jobqueue.model.batch import Batch
 from jobqueue.model.limits import checked_concurrency
@@ -102,6 +102,7 @@ class Registry:
         retry: Retry | int | bool | None = None,
         timeout: Seconds | None = None,
         keep: Keep | None = None,
+        unique: UniqueOf | None = None,
         run_in: Literal["thread"] | None = None,
     ) -> _DecorateBatch: ...
     @overload
@@ -113,6 +114,7 @@ class Registry:
         retry: Retry | int | bool | None = None,
         timeout: Seconds | None = None,
         keep: Keep | None = None,
+        unique: UniqueOf | None = None,
         run_in: Literal["thread", "process"] | None = None,
         concurrency: int | None = None,
     ) -> _Decorate[DataT]: ...
@@ -125,6 +127,7 @@ class Registry:
         retry: Retry | int | bool | None = None,
         timeout: Seconds | None = None,
         keep: Keep | None = None,
+        unique: UniqueOf | None = None,
         run_in: Literal["thread", "process"] | None = None,
         concurrency: int | None = None,
     ) -> _DecorateAny: ...
@@ -137,6 +140,7 @@ class Registry:
         retry: Retry | int | bool | None = None,
         timeout: Seconds | None = None,
         keep: Keep | None = None,
+        unique: UniqueOf | None = None,
         run_in: Literal["thread", "process"] | None = None,
         concurrency: int | None = None,
     ) -> _Decorate[Any] | _DecorateAny | _DecorateBatch:
@@ -147,8 +151,9 @@ class Registry:
 
         With a string the data's model is read from the annotation ``Job[Model]``; without one any JSON is
         taken. ``async def`` runs on the event loop, ``def`` in a thread, ``run_in="process"`` in a process of
-        its own that a timeout kills. ``retry``, ``timeout`` and ``keep`` hold for this type where the call asks
-        for nothing else. ``concurrency`` is how many of its jobs one worker runs at the same time.
+        its own that a timeout kills. ``retry``, ``timeout``, ``keep`` and ``unique`` (a key, or a function
+        that makes it of the data) hold for this type where the call asks for nothing else. ``concurrency`` is how many
+        of its jobs one worker runs at the same time.
 
         With ``batch`` the function takes a list of jobs and returns a list, in the same order, of their results, or of
         exceptions for those that failed; or None. An exception that it raises fails them all. Each is retried for
@@ -160,7 +165,7 @@ class Registry:
         checked_concurrency(concurrency)
 
         def declared(function: Callable[..., Any]) -> JobType[Any, Any]:
-            job_type = _job_type(type, function, queue=queue, retry=retry, timeout=timeout, keep=keep)
+            job_type = _job_type(type, function, queue=queue, retry=retry, timeout=timeout, keep=keep, unique=unique)
             if job_type.name in self._processors:
                 other = self._processors[job_type.name].function
                 raise RegistrationError(
@@ -296,15 +301,16 @@ def _job_type(
     retry: Retry | int | bool | None,
     timeout: Seconds | None,
     keep: Keep | None,
+    unique: UniqueOf | None,
 ) -> JobType[Any, Any]:
     model = _annotated_model(function)
     if isinstance(declared, str):
-        return JobType(declared, model, queue=queue, retry=retry, timeout=timeout, keep=keep)
+        return JobType(declared, model, queue=queue, retry=retry, timeout=timeout, keep=keep, unique=unique)
     if model is not None and declared.data.annotation is not None and model != declared.data.annotation:
         raise RegistrationError(
             f"{declared.name!r} carries {declared.data.name}, but {function.__qualname__} takes Job[{model.__name__}]"
         )
-    if queue is None and retry is None and timeout is None and keep is None:
+    if queue is None and retry is None and timeout is None and keep is None and unique is None:
         return declared
     own = JobType[Any, Any](
         declared.name,
@@ -313,6 +319,7 @@ def _job_type(
         queue=queue or declared.queue,
     )
     own.priority, own.expires_in_ms = declared.priority, declared.expires_in_ms
+    own.unique = declared.unique if unique is None else checked_unique(unique)
     own.options = options(retry=retry, timeout=timeout, keep=keep).over(declared.options)
     return own
 

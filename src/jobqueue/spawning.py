@@ -48,7 +48,7 @@ async def spawn(
     step = f"{parent.id}/{attempt.steps + 1}"
     checked: list[CheckedJob] = []
     for place, job in enumerate(jobs):
-        child = checked_job(job, JobDefaults(), KNOWN_TYPES)
+        child = checked_job(job, JobDefaults(), KNOWN_TYPES, child=True)
         if job.job_id is None:
             child.record.id = _child_id(f"{step}.{place}")
         checked.append(child)

@@ -53,6 +53,7 @@ from jobqueue.model.links import Need, OnFailure, Spawning
 from jobqueue.model.notice import Occasion, Part
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
+from jobqueue.model.unique import Unique
 from jobqueue.testing import ManualClock
 
 QUEUE, DEAD, OTHER, HOOKS = "tickets", "dead-letter", "mail", "webhooks"
@@ -77,6 +78,10 @@ needs = st.lists(
     max_size=2,
     unique_by=lambda need: need.key,
 ).map(tuple)
+uniques = st.one_of(
+    st.builds(Unique, st.sampled_from(["k", "l"]), replace=st.booleans(), keep_last=st.booleans()),
+    st.builds(Unique, st.sampled_from(["k", "l"]), ttl=st.just(2)),
+)
 new_jobs = st.builds(
     NewRecord,
     ids,
@@ -88,6 +93,7 @@ new_jobs = st.builds(
     lifo=st.booleans(),
     needs=st.one_of(st.just(()), st.just(()), needs),
     group=st.sampled_from(["", "", *GROUPS]),
+    unique=st.one_of(st.none(), st.none(), uniques),
 )
 flow_names = st.sampled_from(["flow-0", "flow-1", "flow-2"])
 

@@ -2,12 +2,13 @@
 
 | sealed | bound to |
 |---|---|
-| data, and options with it (inside the seal if the codec hides, else beside it and bound) | queue, id, type, options |
+| data, with options (inside the seal if the codec hides, else beside it and bound) | queue, id or key, type, options |
 | result, error, progress, checkpoint, each log line | what it is, queue, id |
 | a schedule's job | queue, schedule, plan |
 | an endpoint's address and secrets | queue, endpoint |
 
-Ids, types, queues, priorities, times, counts and reasons stay as they are: backends work with them.
+Ids, keys, types, queues, priorities, times, counts and reasons stay as they are: backends work with them. A job with a
+unique key may take over the data of another one with that key, so the data is bound to the key in place of the id.
 """
 
 from __future__ import annotations
@@ -68,14 +69,18 @@ class Envelopes:
 
     def job(self, queue: str, job: NewRecord) -> NewRecord:
         """A job to be written."""
-        data, options = self.data(queue, job.id, job.type, job.data, job.options)
+        data, options = self.data(
+            queue, job.id, job.type, job.data, job.options, job.unique.key if job.unique is not None else ""
+        )
         return replace(job, data=data, options=options)
 
-    def data(self, queue: str, job_id: str, job_type: str, data: bytes, options: bytes) -> tuple[bytes, bytes]:
+    def data(
+        self, queue: str, job_id: str, job_type: str, data: bytes, options: bytes, unique: str = ""
+    ) -> tuple[bytes, bytes]:
         """Data and options as they are stored."""
         if self._codec.hides:
-            return self._codec.seal(b"%b\n%b" % (options, data), _job(queue, job_id, job_type)), b""
-        return self._codec.seal(data, _job(queue, job_id, job_type, options)), options
+            return self._codec.seal(b"%b\n%b" % (options, data), _job(queue, job_id, unique, job_type)), b""
+        return self._codec.seal(data, _job(queue, job_id, unique, job_type, options)), options
 
     def settlement(self, queue: str, settlement: Settlement) -> Settlement:
         """An outcome and log lines to be handed in."""
@@ -174,7 +179,7 @@ class Envelopes:
     def _open_data(self, record: JobRecord) -> None:
         options = b"" if self._codec.hides else record.options
         try:
-            opened = self._codec.open(record.data, _job(record.queue, record.id, record.type, options))
+            opened = self._codec.open(record.data, _job(record.queue, record.id, record.unique, record.type, options))
         except BadSignature as error:
             record.data, record.options = Refused(str(error)), b""
             return
@@ -210,7 +215,9 @@ class Envelopes:
         return JobError(kind, message, traceback)
 
 
-def _job(queue: str, job_id: str, job_type: str, options: bytes = b"") -> bytes:
+def _job(queue: str, job_id: str, unique: str, job_type: str, options: bytes = b"") -> bytes:
+    if unique:
+        return bound_to(b"unique", queue.encode(), _bytes(unique), _bytes(job_type), options)
     return bound_to(b"job", queue.encode(), _bytes(job_id), _bytes(job_type), options)
 
 

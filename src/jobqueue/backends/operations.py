@@ -20,6 +20,7 @@ class Retry:
 
     A job that waits for others, or failed because one of them did, is blocked until those are done; where they still
     are failed, it fails again.
+    One with a unique key takes it again; while another unfinished job holds that, it cannot be retried.
     ``data`` replaces the payload where given. ``finished_ms``: only if the job finished at just that time.
     """
 
@@ -125,7 +126,7 @@ class Clean:
 
 @dataclass(frozen=True, slots=True)
 class RetryFailed:
-    """Retry failed jobs, oldest first."""
+    """Retry failed jobs, oldest first; those whose unique key another job holds stay as they are."""
 
     limit: int = MAX_BATCH
 

@@ -47,6 +47,7 @@ from jobqueue.model.links import Need, Spawning
 from jobqueue.model.notice import Notice, delivery_for, delivery_group
 from jobqueue.model.outcome import KEEP_ALL, Outcome, Retention
 from jobqueue.model.record import JobRecord, JobState
+from jobqueue.model.unique import Unique
 
 # What is made for every job is not frozen: setting the fields of a frozen dataclass costs three times as much.
 
@@ -70,6 +71,7 @@ class NewRecord:
     lifo: bool = False
     needs: tuple[Need, ...] = ()
     group: str = ""
+    unique: Unique | None = None
 
 
 @dataclass(slots=True)
@@ -281,6 +283,12 @@ class Backend(Looking, Scheduling, Endpoints, Protocol):
         A job with ``needs`` is blocked until each of them has completed; one that has finished already counts at once.
         Raises JobNotFound with nothing written if one of the same queue is not there and does not come earlier in
         ``jobs``. One of another queue that is not there counts as removed.
+
+        A job with a ``unique`` key that is held is not made: the answer is the job that stands in its place, with
+        ``created`` False (see :class:`~jobqueue.model.unique.Unique` for which, and whether that takes over what was
+        asked). Where a ``ttl`` goes on after that job is gone, its record is as far known: its id, how it ended, and
+        what was asked for now. One that is kept until another is done is made, blocked. Those that fall take no room,
+        and count as not there where others of ``jobs`` need them. A repeat after a lost reply gives the same answers.
         """
         ...
 

@@ -1,8 +1,8 @@
-"""What a producer is told whose jobs find no room: the same words for every backend."""
+"""What is said of jobs that find no room, or their unique key taken: the same words for every backend."""
 
 from __future__ import annotations
 
-from jobqueue.errors import GroupFull, QueueFull
+from jobqueue.errors import GroupFull, InvalidState, QueueFull
 
 
 def full(queue: str, limit: int, group: str = "") -> QueueFull:
@@ -12,3 +12,10 @@ def full(queue: str, limit: int, group: str = "") -> QueueFull:
         return GroupFull(message, queue=queue, limit=limit, group=group)
     message = f"queue {queue!r} has its limit of {limit} unstarted jobs; nothing was written. Try later, or pass wait="
     return QueueFull(message, queue=queue, limit=limit)
+
+
+def key_is_held(job_id: str, other: str) -> InvalidState:
+    """The error for a finished job that cannot begin again."""
+    return InvalidState(
+        f"job {job_id!r} cannot be retried: job {other!r} holds its unique key and is to do the same; cancel that first"
+    )

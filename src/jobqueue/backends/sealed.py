@@ -59,8 +59,9 @@ class SealedBackend:
     ) -> list[Enqueued]:
         sealed = [self._envelopes.job(queue, job) for job in jobs]
         answers = await self._inner.enqueue(queue, sealed, limited=limited, wait_ms=wait_ms)
-        for job, answer in zip(jobs, answers, strict=True):
-            if answer.created:
+        for job, stored, answer in zip(jobs, sealed, answers, strict=True):
+            # A later one of the batch may have been taken over by one that was made.
+            if answer.created and answer.record.data == stored.data:
                 answer.record.data, answer.record.options = job.data, job.options
             else:
                 self._envelopes.open_job(answer.record)
@@ -108,7 +109,9 @@ class SealedBackend:
             if record is not None:
                 if isinstance(record.data, Refused):
                     raise BadSignature(f"job {job_id!r} cannot be given other data: its own {record.data.why}")
-                data, _ = self._envelopes.data(queue, job_id, record.type, amendment.data, record.options)
+                data, _ = self._envelopes.data(
+                    queue, job_id, record.type, amendment.data, record.options, record.unique
+                )
                 amendment = replace(amendment, data=data)
         return await self._inner.amend(queue, job_id, amendment)
 

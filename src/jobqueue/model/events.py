@@ -11,6 +11,8 @@ class EventType(StrEnum):
 
     ENQUEUED = "enqueued"
     DUPLICATE = "duplicate"
+    DEDUPLICATED = "deduplicated"
+    REPLACED = "replaced"
     STARTED = "started"
     COMPLETED = "completed"
     RETRYING = "retrying"
@@ -45,7 +47,9 @@ class Event:
     for events of the whole queue. ``detail`` is short text or JSON: the result of a completed job (if it is not
     over :data:`RESULT_IN_EVENT` bytes; else empty), the error's type for a failed one, the delay in ms for a
     retry, the progress value, the reason of a cancel, the number of jobs purged or cleaned. ``flowed`` says that
-    the last job of a flow has ended, and carries the flow's id.
+    the last job of a flow has ended, and carries the flow's id. ``deduplicated`` is about the job that stood, and
+    carries the id of the one that fell because of its unique key; ``replaced`` likewise, where the job that stood has
+    taken over what that one asked for.
     """
 
     id: str

@@ -51,6 +51,16 @@ def checked_group(value: str) -> str:
     raise InvalidName(f"group {_shown(value)} is not allowed: use 1 to 100 of A-Z a-z 0-9 . _ : @ / + = ~ -")
 
 
+def checked_key(value: str) -> str:
+    """A key that only one job may hold, named by the caller. Raises InvalidName."""
+    if isinstance(value, str) and _JOB_ID.fullmatch(value):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return value
+    raise InvalidName(
+        f"unique: key {_shown(value)} is not allowed: use 1 to 200 of A-Z a-z 0-9 . _ : @ / + = ~ -; "
+        "of anything longer take a digest"
+    )
+
+
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -131,7 +131,7 @@ class JobRecord:
 
     ``options`` is what the caller asked for and only the worker needs (retry, timeout, retention, tags): JSON that no
     backend looks into. ``failures`` counts spent attempts, ``stalls`` lost workers. ``token`` and ``worker`` are set
-    while the job is active. ``group`` is empty where it has none.
+    while the job is active. ``group`` and ``unique`` (its key) are empty where it has none.
     """
 
     id: str
@@ -157,6 +157,7 @@ class JobRecord:
     worker: str = ""
     cancel_requested: str | None = field(default=None)
     group: str = ""
+    unique: str = ""
 
     @property
     def attempt(self) -> int:

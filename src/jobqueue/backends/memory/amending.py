@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobqueue.backends.memory.journal import one_line
 from jobqueue.backends.memory.links import settle_heirs
 from jobqueue.backends.memory.shelf import Shelf, check_move
+from jobqueue.backends.memory.unique import rival
 from jobqueue.backends.protocol import (
     Amendment,
     Cancel,
@@ -15,6 +16,7 @@ from jobqueue.backends.protocol import (
     Reschedule,
     Retry,
 )
+from jobqueue.backends.refusals import key_is_held
 from jobqueue.errors import InvalidState, JobNotFound
 from jobqueue.model.events import EventType
 from jobqueue.model.record import FINISHED, UNSTARTED, JobRecord, JobState, Trigger
@@ -64,6 +66,9 @@ def _require(record: JobRecord, allowed: bool, participle: str) -> None:
 def _retry(shelf: Shelf, record: JobRecord, amendment: Retry, now_ms: int) -> None:
     same_finish = amendment.finished_ms in (None, record.finished_ms)
     _require(record, record.state in FINISHED and same_finish, "retried")
+    other = rival(shelf, record.id, now_ms)
+    if other is not None:
+        raise key_is_held(record.id, other)
     if amendment.data is not None:
         record.data = amendment.data
     shelf.revive(record, now_ms)

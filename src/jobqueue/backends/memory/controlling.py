@@ -5,6 +5,7 @@ from __future__ import annotations
 from jobqueue.backends.memory.limiting import set_limits
 from jobqueue.backends.memory.links import settle_heirs
 from jobqueue.backends.memory.shelf import Shelf
+from jobqueue.backends.memory.unique import rival
 from jobqueue.backends.operations import PauseGroup, PurgeGroup, ResumeGroup, SetGroupLimits, SetLimits
 from jobqueue.backends.protocol import MAX_BATCH, Clean, Command, Obliterate, Pause, Purge, Resume, RetryFailed
 from jobqueue.errors import InvalidState
@@ -42,9 +43,10 @@ def control(shelf: Shelf, command: Command, now_ms: int) -> list[str]:
         case Clean():
             changed = _clean(shelf, command, now_ms)
         case RetryFailed(limit):
-            changed = shelf.ids(JobState.FAILED, 0, limit)
-            for job_id in changed:
-                shelf.revive(shelf.jobs[job_id], now_ms)
+            for job_id in shelf.ids(JobState.FAILED):
+                if len(changed) < limit and rival(shelf, job_id, now_ms) is None:
+                    shelf.revive(shelf.jobs[job_id], now_ms)
+                    changed.append(job_id)
             if changed:
                 shelf.wake()
         case Obliterate(force):

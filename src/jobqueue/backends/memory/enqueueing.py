@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from jobqueue.backends.memory.links import GATE, Wish, block, connect, settle_heirs
 from jobqueue.backends.memory.room import Room
-from jobqueue.backends.memory.shelf import Shelf, copied
+from jobqueue.backends.memory.shelf import Shelf, check_move, copied
+from jobqueue.backends.memory.unique import Fate, Verdict, gone, judged, keep_next, take
 from jobqueue.backends.protocol import Enqueued, NewRecord
 from jobqueue.backends.refusals import full
 from jobqueue.backends.wiring import POLICY
@@ -29,41 +30,45 @@ def enqueue(
     """See :meth:`jobqueue.backends.protocol.Backend.enqueue`. With the ``gate`` of a flow each job waits for that too,
     and for whatever else it needs to be told of.
     """
-    fresh: dict[str, NewRecord] = {}
-    for job in jobs:
-        if job.id not in shelf.jobs and job.id not in fresh:
-            fresh[job.id] = job
+    verdicts = judged(shelf, jobs, now_ms)
+    fresh = {job.id: job for job, verdict in zip(jobs, verdicts, strict=True) if verdict.makes}
     if not gate:
         _check_needs(shelf, fresh)
     if limited:
         _check_room(shelf, fresh, now_ms, wait_ms)
-    room.make(shelf, len(fresh), now_ms)
+    keyed = any(job.unique is not None for job in jobs)
+    while room.make(shelf, len(fresh), now_ms) and keyed:
+        # Whoever was dropped for them may have held a key of theirs.
+        settle_heirs(shelf, now_ms)
+        verdicts = judged(shelf, jobs, now_ms)
+        fresh = {job.id: job for job, verdict in zip(jobs, verdicts, strict=True) if verdict.makes}
 
     due_before = shelf.delayed.first_ms()
     linked: list[NewRecord] = []
     front: list[JobRecord] = []
-    for job in fresh.values():
-        if job.needs or gate:
+    waiting = False
+    for job, verdict in zip(jobs, verdicts, strict=True):
+        if verdict.fate is Fate.OVER:
+            moved = _take_over(shelf, shelf.jobs[verdict.stander], job, now_ms)
+            waiting = waiting or moved
+        if not verdict.makes:
+            continue
+        if verdict.fate is Fate.NEXT and job.unique is not None:
+            keep_next(shelf, _record(shelf, job, now_ms), job, job.unique)
+        elif job.needs or gate:
             _write_blocked(shelf, job, now_ms, gate)
             linked.append(job)
         else:
             _write(shelf, job, now_ms, front)
+        if verdict.fate is Fate.NEW and job.unique is not None:
+            take(shelf, job.id, job.unique, now_ms)
+        if keyed:
+            # The next one may have this one take over what it asks for: it must be in its place by then.
+            _to_the_front(shelf, front)
+        waiting = waiting or shelf.jobs[job.id].state is JobState.WAITING
         shelf.tell(EventType.ENQUEUED, job.id, now_ms, job.type)
-    # Last in, first out: each goes before the one that came before it.
-    for record in front:
-        shelf.prepend((record,))
-    answers: list[Enqueued] = []
-    waiting = False
-    for job in jobs:
-        record = shelf.jobs[job.id]
-        created = fresh.get(job.id) is job
-        if created:
-            # An id that stands twice in the batch, even as the same object, is made once.
-            del fresh[job.id]
-            waiting = waiting or record.state is JobState.WAITING
-        else:
-            shelf.tell(EventType.DUPLICATE, job.id, now_ms)
-        answers.append(Enqueued(record, created))
+    _to_the_front(shelf, front)
+    answers = [_answer(shelf, job, verdict, now_ms) for job, verdict in zip(jobs, verdicts, strict=True)]
     if not gate:
         for job in linked:
             for need in job.needs:
@@ -79,6 +84,29 @@ def enqueue(
         shelf.wake()
     shelf.journal.publish()
     return answers
+
+
+def _to_the_front(shelf: Shelf, records: list[JobRecord]) -> None:
+    # Last in, first out: each goes before the one that came before it.
+    for record in records:
+        shelf.prepend((record,))
+    records.clear()
+
+
+def _answer(shelf: Shelf, job: NewRecord, verdict: Verdict, now_ms: int) -> Enqueued:
+    match verdict.fate:
+        case Fate.NEW | Fate.NEXT:
+            return Enqueued(shelf.jobs[job.id], created=True)
+        case Fate.KNOWN:
+            shelf.tell(EventType.DUPLICATE, job.id, now_ms)
+            return Enqueued(shelf.jobs[job.id], created=False)
+        case _:
+            over = verdict.fate is Fate.OVER
+            shelf.tell(EventType.REPLACED if over else EventType.DEDUPLICATED, verdict.stander, now_ms, job.id)
+            record = shelf.jobs.get(verdict.stander)
+            if record is None:
+                record = gone(shelf, job, job.unique.key if job.unique else "")
+            return Enqueued(record, created=False)
 
 
 def _check_room(shelf: Shelf, fresh: Mapping[str, NewRecord], now_ms: int, wait_ms: int) -> None:
@@ -134,6 +162,7 @@ def _record(shelf: Shelf, job: NewRecord, now_ms: int) -> JobRecord:
     record = JobRecord(
         job.id, shelf.queue, job.type, job.data,
         priority=job.priority, options=job.options, created_ms=now_ms, group=job.group,
+        unique=job.unique.key if job.unique is not None else "",
     )  # fmt: skip
     if job.group:
         shelf.groups.lined = True
@@ -155,3 +184,35 @@ def _write(shelf: Shelf, job: NewRecord, now_ms: int, front: list[JobRecord]) ->
         front.append(record)
     else:
         shelf.append(record)
+
+
+def _take_over(shelf: Shelf, record: JobRecord, job: NewRecord, now_ms: int) -> bool:
+    """A job that has not begun takes over what another one asked for; True if it was moved to where it waits."""
+    shelf.expiring.discard(record.id)
+    due = job.run_at_ms if job.run_at_ms is not None else now_ms + job.delay_ms
+    timed = record.state is JobState.DELAYED and job.unique is not None and job.unique.replace
+    before = (record.priority, record.type, record.group)
+    moved = record.state is JobState.WAITING and before != (job.priority, job.type, job.group)
+    if timed or moved:
+        shelf.pull_out(record)
+    record.type, record.data, record.options = job.type, job.data, job.options
+    record.priority, record.group = job.priority, job.group
+    record.expires_ms = None if job.expires_in_ms is None else now_ms + job.expires_in_ms
+    shelf.groups.lined = shelf.groups.lined or bool(job.group)
+    if timed and due > now_ms:
+        check_move(record, Trigger.RESCHEDULED, JobState.DELAYED)
+        shelf.delay(record, due)
+    elif timed:
+        check_move(record, Trigger.PROMOTED, JobState.WAITING)
+        if job.lifo:
+            shelf.prepend((record,))
+        else:
+            shelf.append(record)
+    elif moved:
+        shelf.append(record)
+    else:
+        if record.state is JobState.BLOCKED:
+            shelf.links.wishes[record.id] = Wish(job.delay_ms, job.run_at_ms, job.lifo)
+        if record.expires_ms is not None:
+            shelf.expiring.put(record.id, record.expires_ms)
+    return record.state is JobState.WAITING and (timed or moved)

@@ -14,12 +14,15 @@ from jobqueue.backends.memory.effects import Edge, Link, Outcome, Reopen
 from jobqueue.backends.wiring import POLICY
 from jobqueue.model.links import Ended, Input, OnFailure, dependency_error
 from jobqueue.model.record import JobError, JobRecord, JobState
+from jobqueue.model.unique import Unique
 
 if TYPE_CHECKING:
     from jobqueue.backends.memory.shelf import Shelf
 
 FLOWS_KEPT, FLOW_MS = 100, 604_800_000
 GATE = "g"
+KEY_GATE = "unique"
+"""What a job waits for that is kept until another one with its key is done."""
 _FLOW_KINDS = ("F", "S")
 _ON_FAILURE: dict[str, OnFailure] = {letter: policy for policy, letter in POLICY.items()}
 
@@ -33,11 +36,12 @@ class Wish(NamedTuple):
 
 
 class End(NamedTuple):
-    """A job that has come to an end, and whom to tell."""
+    """A job that has come to an end, whom to tell, and what key it asked for."""
 
     id: str
     outcome: Outcome
     heirs: Mapping[str, str]
+    unique: Unique | None = None
 
 
 class Links:
@@ -138,13 +142,17 @@ def resolve(shelf: Shelf, job_id: str, parent: str, outcome: Outcome, now_ms: in
 
 
 def settle_heirs(shelf: Shelf, now_ms: int) -> None:
-    """Tell the heirs of everything that this step has brought to an end, and of what comes to an end by that."""
+    """Tell the heirs of everything that this step has brought to an end, and of what comes to an end by that; let go of
+    the keys of all of these.
+    """
     ended = shelf.ended
     while ended:
         end = ended.popleft()
         parent = f"{shelf.queue}/{end.id}"
         for heir, policy in end.heirs.items():
             tell(shelf, parent, heir, policy, end.outcome, now_ms)
+        if end.unique is not None:
+            shelf.let_go(end.id, end.unique, end.outcome.state, now_ms)
 
 
 def tell(shelf: Shelf, parent: str, heir: str, policy: str, outcome: Outcome, at_ms: int) -> None:

@@ -27,11 +27,13 @@ class Room:
         self._drops = when_full == "drop"
         self._on_drop = on_drop
 
-    def make(self, shelf: Shelf, count: int, now_ms: int) -> None:
-        """Make room for ``count`` more jobs on ``shelf``, or raise BackendFull with nothing dropped."""
+    def make(self, shelf: Shelf, count: int, now_ms: int) -> bool:
+        """Make room for ``count`` more jobs on ``shelf``, or raise BackendFull with nothing dropped; True if others
+        were dropped for them.
+        """
         excess = sum(len(other.jobs) for other in self._shelves.values()) + count - self._max_jobs
         if excess <= 0:
-            return
+            return False
         if not self._drops or excess > sum(other.count(JobState.WAITING) for other in self._shelves.values()):
             raise BackendFull(
                 f"the memory backend holds its limit of {self._max_jobs} jobs; nothing was written. Run workers, keep "
@@ -39,6 +41,7 @@ class Room:
             )
         for _ in range(excess):
             self._drop_oldest(shelf, now_ms)
+        return True
 
     def _drop_oldest(self, shelf: Shelf, now_ms: int) -> None:
         # A queue that overflows pays for itself first, and only then for others.

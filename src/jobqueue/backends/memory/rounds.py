@@ -30,6 +30,7 @@ def keep_up(shelf: Shelf, request: Upkeep, now_ms: int) -> UpkeepReport:
     if request.presence is not None:
         shelf.links.forget_old_flows(now_ms)
     faded = shelf.groups.fade(now_ms, request.limit)
+    lapsed_keys = shelf.keys.fade(now_ms, request.limit)
     _note_presence(shelf, request, now_ms)
     shelf.journal.publish()
     return UpkeepReport(
@@ -38,7 +39,7 @@ def keep_up(shelf: Shelf, request: Upkeep, now_ms: int) -> UpkeepReport:
         expired=tuple(expired),
         cancelled=tuple(cancelled),
         removed=len(aged),
-        more=request.limit in (len(lapsed), len(expired), len(aged), faded),
+        more=request.limit in (len(lapsed), len(expired), len(aged), faded, lapsed_keys),
         outbox=bool(shelf.outbox),
         schedules_in_ms=first_in_ms(shelf, now_ms),
     )

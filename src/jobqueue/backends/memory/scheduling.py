@@ -97,7 +97,12 @@ def fire(shelf: Shelf, firings: Sequence[Firing], room: Room, now_ms: int) -> li
         _move_on(shelf, known, firing, made, now_ms)
     if jobs:
         # No bound refuses them: nobody is there to be told, and each tick has its job.
-        enqueue(shelf, jobs, room, now_ms, limited=False)
+        enqueued = enqueue(shelf, jobs, room, now_ms, limited=False)
+        stand = {job.id: answer.record.id for job, answer in zip(jobs, enqueued, strict=True)}
+        for firing in firings:
+            known = shelf.schedules.get(firing.id)
+            if known is not None and stand.get(known.last_job, known.last_job) != known.last_job:
+                shelf.schedules[firing.id] = replace(known, last_job=stand[known.last_job])
     return answers
 
 

@@ -88,6 +88,8 @@ def _carry_out(shelf: Shelf, record: JobRecord, outcome: Outcome, now_ms: int, r
             return shelf.fail(record, error, now_ms, keep=keep, letter_to=dead_letter)
         case Released(reason, delay_ms, hold_queue_ms):
             record.started_ms = None
+            if record.unique:
+                shelf.keys.begun.add(record.id)
             if delay_ms > 0:
                 check_move(record, Trigger.RELEASED, JobState.DELAYED)
                 shelf.delay(record, now_ms + delay_ms)
@@ -112,6 +114,8 @@ def _park(shelf: Shelf, record: JobRecord, now_ms: int, released: list[JobRecord
         shelf.fail_dependant(record, doomed, now_ms)
         return
     record.started_ms = None
+    if record.unique:
+        shelf.keys.begun.add(record.id)
     if shelf.links.needs.get(record.id):
         check_move(record, Trigger.PARKED, JobState.BLOCKED)
         shelf.links.wishes[record.id] = Wish(front=True)

@@ -20,6 +20,7 @@ from jobqueue.backends.memory.line import HEADS, Line
 from jobqueue.backends.memory.links import End, Links, Wish, connect, outcome_of, relink
 from jobqueue.backends.memory.signals import Bell, Marker
 from jobqueue.backends.memory.timetable import Timetable
+from jobqueue.backends.memory.unique import Keys, let_go, take_again
 from jobqueue.backends.protocol import LOG_LINES_KEPT, Order, Presence
 from jobqueue.backends.scheduling import ScheduleRecord
 from jobqueue.errors import InvalidState
@@ -28,6 +29,7 @@ from jobqueue.model.notice import Occasion
 from jobqueue.model.outcome import KEEP_ALL, Retention
 from jobqueue.model.record import FINISHED, JobError, JobRecord, JobState, Trigger, allows
 from jobqueue.model.stats import MOST_MINUTES
+from jobqueue.model.unique import Unique
 
 _OCCASIONS = {
     JobState.COMPLETED: Occasion.COMPLETED,
@@ -80,6 +82,7 @@ class Shelf:
         self.hold_ms = 0
         self.outbox: deque[Effect] = deque()
         self.links = Links()
+        self.keys = Keys()
         self.ended: deque[End] = deque()
         self.has_effects = False
         self.calls: dict[str, Call] = {}
@@ -201,9 +204,13 @@ class Shelf:
         self.tell(EventType.UNBLOCKED, record.id, now_ms)
 
     def _end(self, job_id: str, outcome: Outcome) -> None:
-        heirs = self.links.heirs.get(job_id)
-        if heirs:
-            self.ended.append(End(job_id, outcome, dict(heirs)))
+        heirs, unique = self.links.heirs.get(job_id), self.keys.asked.get(job_id)
+        if heirs or unique is not None:
+            self.ended.append(End(job_id, outcome, dict(heirs or ()), unique))
+
+    def let_go(self, job_id: str, unique: Unique, state: str, now_ms: int) -> None:
+        """A job that asked for a key has ended."""
+        let_go(self, job_id, unique, state, now_ms)
 
     def add_effect(self, effect: Effect) -> None:
         """Something for another queue."""
@@ -231,6 +238,7 @@ class Shelf:
         record.started_ms = record.finished_ms = record.expires_ms = None
         record.reason = ""
         self.tell(EventType.RETRIED, record.id, now_ms)
+        take_again(self, record.id, now_ms)
         again = relink(self, record, now_ms)
         if again is None:
             check_move(record, Trigger.RETRIED, JobState.WAITING)
@@ -270,6 +278,7 @@ class Shelf:
         for job_id in job_ids:
             del self.jobs[job_id]
             self.links.forget(job_id)
+            self.keys.forget(job_id)
             self.retention.discard(job_id)
             if self.logs:
                 self.logs.pop(job_id, None)
@@ -399,4 +408,5 @@ def copied(record: JobRecord) -> JobRecord:
         record.worker,
         record.cancel_requested,
         record.group,
+        record.unique,
     )

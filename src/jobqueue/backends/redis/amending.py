@@ -15,6 +15,7 @@ from jobqueue.backends.protocol import (
 )
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import Word, retention_words, text
+from jobqueue.backends.refusals import key_is_held
 from jobqueue.errors import InvalidState, JobNotFound
 from jobqueue.model.record import JobState
 
@@ -35,6 +36,8 @@ async def amend(calls: Calls, prefix: str, now: str, job_id: str, amendment: Ame
     answer = text(reply[0])
     if answer == "missing":
         raise JobNotFound(f"no job {job_id!r} in this queue; it may have been removed or trimmed by retention")
+    if answer == "held":
+        raise key_is_held(job_id, text(reply[1]))
     if answer == "refused":
         raise InvalidState(f"job {job_id!r} is {text(reply[1])}: it cannot be {_DONE[name]} in that state")
     return JobState(answer), again or (len(reply) > 1 and bool(reply[1]))

@@ -15,6 +15,7 @@ from jobqueue.model.options import HIGHEST_PRIORITY_NUMBER
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Parked, Released, Retention, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
 from jobqueue.model.times import LAST_MOMENT_MS
+from jobqueue.model.unique import key_of
 
 Word = str | bytes | int
 
@@ -35,7 +36,7 @@ def job_words(job: NewRecord) -> tuple[Word, ...]:
     kind = f"{job.type} @{job.group}" if job.group else job.type
     rest = b"%d %b\n%b\n%b" % (job.priority, kind.encode(), job.options, job.data)
     if job.priority == 3 and not (
-        job.delay_ms or job.run_at_ms is not None or job.expires_in_ms or job.lifo or job.group
+        job.delay_ms or job.run_at_ms is not None or job.expires_in_ms or job.lifo or job.group or job.unique
     ):
         return job.id, job.type, b"", rest
     due = "-"
@@ -45,6 +46,8 @@ def job_words(job: NewRecord) -> tuple[Word, ...]:
         due = f"+{job.delay_ms}"
     expires = "-" if job.expires_in_ms is None else job.expires_in_ms
     wishes = f"{job.priority} {due} {expires} {int(job.lifo)}"
+    if job.unique is not None:
+        return job.id, job.type, f"{wishes} {job.group} {job.unique.word}", rest
     return job.id, job.type, f"{wishes} {job.group}" if job.group else wishes, rest
 
 
@@ -176,6 +179,8 @@ def _add_life(job: JobRecord, life: Sequence[Any]) -> None:
             job.progress = value
         elif name == b"checkpoint":
             job.checkpoint = value
+        elif name == b"unique":
+            job.unique = key_of(text(value))
 
 
 def record_of_picture(queue: str, picture: Sequence[Any]) -> JobRecord:

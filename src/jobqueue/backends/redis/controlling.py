@@ -80,13 +80,13 @@ async def _clean(calls: Calls, prefix: str, now: str, command: Clean) -> tuple[l
 
 async def _retry_failed(calls: Calls, prefix: str, now: str, limit: int) -> tuple[list[str], bool]:
     retried: list[str] = []
-    outbox = False
+    outbox, offset = False, 0
     while len(retried) < limit:
         size = min(MAX_BATCH, limit - len(retried))
-        batch, left = await calls.run("retry_failed", prefix, now, size)
+        batch, left, kept = await calls.run("retry_failed", prefix, now, size, offset)
         retried += texts(batch)
-        outbox = outbox or bool(left)
-        if len(batch) < size:
+        outbox, offset = outbox or bool(left), offset + int(kept)
+        if len(batch) + int(kept) < size:
             break
     return retried, outbox
 

@@ -21,7 +21,8 @@ options; data; a line each |
 | ``expiring``         | zset   | ms at which an unstarted job expires |
 | ``retention``        | zset   | ms at which a finished job is forgotten |
 | ``meta``             | hash   | tail, head, token (counters), done (the last score in ``completed``), paused, hold, \
-lives, logged, linked, lined (whether any job has ever had such a key, waited for another, or stood in ``aside``), \
+lives, logged, linked, lined, keyed (whether any job has ever had such a key, waited for another, stood in ``aside``, \
+or asked for a unique key), \
 limited, bounded (whether there are limits to starting, to enqueueing), pace (what has started under the queue's \
 rate), awaited (until when a producer waits for room), stuck (a counter), hooked (whether anybody is told of jobs) |
 | ``needs:<id>``       | hash   | what it still waits for: "queue/id" of a job, or its flow's gate, to policy \
@@ -29,6 +30,8 @@ rate), awaited (until when a producer waits for room), stuck (a counter), hooked
 | ``inputs:<id>``      | hash   | what became of that: "queue/id" to "policy state", error or reason, result, by line |
 | ``heirs:<id>``       | hash   | whom to tell when it ends: "queue/id" of a job, to policy, or of a flow (F; S: with \
 the result); '' as long as the outbox has some still to tell |
+| ``unique``           | hash   | a key to who holds it: "id since until ended next", "*" for what is not (holds.lua) |
+| ``lasting``          | zset   | ms until which a key is held whether its job is done or not |
 | ``staged:<flow>``    | hash   | a flow's jobs, by place, until they are delivered; what is not committed expires |
 | ``graph:<flow>``     | hash   | what a flow remembers of its members, by "queue/id" |
 | ``ended:<flow>``     | hash   | those of them that have ended: "state ms", and result on the next line |

@@ -86,7 +86,9 @@ class ScheduleCalls:
 
     async def fire_schedules(self, queue: str, firings: Sequence[Firing]) -> list[int | None]:
         words = [word for firing in firings for word in _firing_words(firing)]
-        answers = await self._calls.read("fire_schedules", self._prefix(queue), self._now(), len(firings), *words)
+        keyed = any(job.unique for firing in firings for job in firing.jobs)
+        count = f"{len(firings)}u" if keyed else len(firings)
+        answers = await self._calls.read("fire_schedules", self._prefix(queue), self._now(), count, *words)
         return [None if answer < 0 else int(answer) for answer in answers]
 
 

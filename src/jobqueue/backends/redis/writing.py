@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from jobqueue.backends.protocol import Enqueued, NewRecord
 from jobqueue.backends.redis import codec
@@ -29,8 +30,8 @@ async def write_jobs(
     """
     words = [word for job in jobs for word in codec.job_words(job)]
     distinct = int(len({job.id for job in jobs}) == len(jobs))
-    plain = int(not links and not any(words[2::4]))
-    shortcut = ("enqueue_one", words[0], words[1], words[3]) if plain and len(jobs) == 1 and not bounds else ()
+    plain = "u" if any(job.unique for job in jobs) else int(not links and not any(words[2::4]))
+    shortcut = ("enqueue_one", words[0], words[1], words[3]) if plain == 1 and len(jobs) == 1 and not bounds else ()
     words = [f"{distinct} {bounds}", plain, len(jobs), *words, *links]
     reply = await calls.write("enqueue", prefix, (now,), *words, shortcut=shortcut)
     if reply[1] == b"full":
@@ -43,10 +44,25 @@ async def write_jobs(
         )
     return [
         Enqueued(codec.record_of_picture(queue, next(pictures)), created=letter == "b")
-        if letter in "kb"
+        if letter in "kbf"
+        else Enqueued(_gone(queue, job, next(pictures)), created=False)
+        if letter == "g"
         else Enqueued(_enqueued(queue, job, now_ms, delayed=letter == "d"), created=True)
         for job, letter in zip(jobs, letters, strict=True)
     ]
+
+
+def _gone(queue: str, job: NewRecord, known: Sequence[Any]) -> JobRecord:
+    """A job that stands and is there no more, as far as it is known."""
+    job_id, state, since = known
+    return JobRecord(
+        codec.text(job_id), queue, job.type, job.data, JobState(codec.text(state)),
+        priority=job.priority, options=job.options, created_ms=int(since), group=job.group, unique=_key(job),
+    )  # fmt: skip
+
+
+def _key(job: NewRecord) -> str:
+    return "" if job.unique is None else job.unique.key
 
 
 def _enqueued(queue: str, job: NewRecord, now_ms: int, *, delayed: bool) -> JobRecord:
@@ -60,6 +76,7 @@ def _enqueued(queue: str, job: NewRecord, now_ms: int, *, delayed: bool) -> JobR
         options=job.options,
         created_ms=now_ms,
         group=job.group,
+        unique=_key(job),
         expires_ms=None if job.expires_in_ms is None else now_ms + job.expires_in_ms,
     )
     if delayed:

@@ -24,10 +24,12 @@ from jobqueue.testing.contract.groups import GroupContract
 from jobqueue.testing.contract.leases import LeaseContract
 from jobqueue.testing.contract.limits import LimitContract
 from jobqueue.testing.contract.repeats import RepeatContract
+from jobqueue.testing.contract.replacing import ReplacingContract
 from jobqueue.testing.contract.retention import RetentionContract
 from jobqueue.testing.contract.schedules import ScheduleContract
 from jobqueue.testing.contract.settling import SettlingContract
 from jobqueue.testing.contract.stats import StatsContract
+from jobqueue.testing.contract.uniqueness import UniqueContract
 from jobqueue.testing.contract.webhooks import WebhookContract
 
 
@@ -50,6 +52,8 @@ class BackendContract(
     ArrivalContract,
     ScheduleContract,
     WebhookContract,
+    UniqueContract,
+    ReplacingContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 

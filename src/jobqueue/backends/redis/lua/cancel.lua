@@ -3,7 +3,7 @@
 -- ARGV: now, id, repeated, reason, keep count, keep age
 -- RETURNS: state afterwards, outbox; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state lines finish links full
+-- INCLUDES: clock events order state lines finish holds links full
 local P, now, id, reason = KEYS[1], now_ms(ARGV[1]), ARGV[2], ARGV[4]
 local state = state_of(P, id)
 if not state then return { 'missing' } end

@@ -17,7 +17,7 @@
 --          ids of claimed jobs, their records (nil: lost since), and for each that has a life: its place, its life;
 --          whether jobs wait that may not start, and until when a limit holds them ('': no moment is known)
 -- COST: O(log n) for each job settled, promoted and claimed; 1000 promoted at the most
--- INCLUDES: clock events order state full lines finish links logs stats pace turns
+-- INCLUDES: clock events order state full lines finish holds links logs stats pace turns
 local P, now = KEYS[1], now_ms(ARGV[1])
 local worker, caller, sequence = ARGV[2], ARGV[3], ARGV[4]
 local lease_ms, claim, lag, rooms = tonumber(ARGV[6]), tonumber(ARGV[7]), 0, nil
@@ -61,13 +61,13 @@ end
 
 local refused, outbox = {}, false
 local meta = redis.call('HMGET', P .. 'meta', 'paused', 'hold', 'token', 'done', 'lives', 'logged', 'lined',
-  'limited', 'awaited', 'linked', 'hooked')
+  'limited', 'awaited', 'linked', 'hooked', 'keyed')
 local paused, hold, last_token, done = meta[1] == '1', tonumber(meta[2] or 0), tonumber(meta[3] or 0), meta[4]
 -- Most queues have none of these at most times, so one question stands for four.
 local unusual = redis.call('EXISTS', P .. 'cancelling', P .. 'retention', P .. 'expiring', P .. 'delayed') > 0
 local done_before = done
 traits.lives, traits.logged, traits.lined, traits.linked = meta[5] and true, meta[6] and true, meta[7] and true, meta[10] and true
-traits.hooked = meta[11] and true
+traits.hooked, traits.keyed = meta[11] and true, meta[12] and true
 if not unusual then traits.timed = false end
 
 if completions + others > 0 then
@@ -132,7 +132,7 @@ if completions + others > 0 then
         if keep_age > 0 then on_timetable(P, 'retention', now + keep_age, id) end
       end
     end
-    if traits.linked then
+    if traits.linked or traits.keyed then
       -- RARELY
       for n, i in ipairs(completed) do end_of(P, told_ids[n], 'completed', '', ARGV[14 + 3 * i], '') end
       -- END RARELY
@@ -194,6 +194,7 @@ if completions + others > 0 then
               outbox = true
             end
           elseif kind == 'l' then
+            note_begun(P, id)
             watch_expiry(P, id)
             if tonumber(b) > 0 then
               add_delayed(P, id, now + tonumber(b))
@@ -211,6 +212,7 @@ if completions + others > 0 then
             tell('released', id, one_line(a))
           elseif kind == 'w' then
             local doomed = from_life(P, id, 'doomed')
+            note_begun(P, id)
             watch_expiry(P, id)
             if type(doomed) == 'string' then
               redis.call('ZREM', P .. 'expiring', id)

@@ -3,7 +3,7 @@
 -- ARGV: then for each edge: parent id, heir ('queue/id'), policy
 -- RETURNS: for each edge: '' (the heir will hear), or state, detail, result, kind of error
 -- COST: O(1) for each edge
--- INCLUDES: clock events order state lines finish links
+-- INCLUDES: clock events order state lines finish holds links
 local P, answers = KEYS[1], {}
 for at = 1, #ARGV, 3 do
   local state, detail, result, kind = outcome_of(P, ARGV[at])

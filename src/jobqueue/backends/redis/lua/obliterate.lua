@@ -3,7 +3,7 @@
 -- ARGV: force ('1' or '0'), limit, now, how many minutes of statistics there may be, whatever is in the outbox ('1' or '0')
 -- RETURNS: 'refused', number active; or 'more', ids; or 'deliver', ids: the outbox must be delivered first; or 'done', ids
 -- COST: O(limit * log n)
--- INCLUDES: clock events order state lines finish links stats full
+-- INCLUDES: clock events order state lines finish holds links stats full
 local P, limit = KEYS[1], tonumber(ARGV[2])
 local active = redis.call('ZCARD', P .. 'active')
 if active > 0 and ARGV[1] ~= '1' then return { 'refused', active } end
@@ -60,7 +60,7 @@ end
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'seen', 0, -1)) do redis.call('DEL', P .. 'orders:' .. worker) end
 for _, name in ipairs({ 'meta', 'wake', 'events', 'outbox', 'leases', 'cancelling', 'expiring', 'retention', 'calls',
   'workers', 'seen', 'declared', 'limits', 'overrides', 'groups', 'turns', 'resting', 'rates', 'fading', 'parked',
-  'room', 'endpoints', 'hooks' }) do
+  'room', 'endpoints', 'hooks', 'unique', 'lasting' }) do
   redis.call('DEL', P .. name)
 end
 local this = minute_of(now_ms(ARGV[3]))

@@ -3,7 +3,7 @@
 -- ARGV: now, id, repeated
 -- RETURNS: state before ('completed' for a repeat that finds it gone), outbox; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state lines finish links
+-- INCLUDES: clock events order state lines finish holds links
 local P, now, id = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 local state = state_of(P, id)
 if not state then return { ARGV[3] == '1' and 'completed' or 'missing' } end

@@ -2,15 +2,21 @@
 -- where it waits for others.
 -- KEYS: queue prefix
 -- ARGV: now, id, repeated, has data, data, finished ms ('' any; else it must have failed or been cancelled then)
--- RETURNS: state afterwards, outbox; or 'missing'; or 'refused', state
+-- RETURNS: state afterwards, outbox; or 'missing'; or 'refused', state; or 'held', who holds its key
 -- COST: O(log n)
--- INCLUDES: clock events order state lines finish links revive full
+-- INCLUDES: clock events order state lines finish holds links revive full
 local P, now, id = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 local state = state_of(P, id)
 if not state then return { 'missing' } end
 if (state == 'waiting' or state == 'blocked') and ARGV[3] == '1' then return { state } end
 if state ~= 'failed' and state ~= 'cancelled' and state ~= 'completed' then return { 'refused', state } end
 if ARGV[6] ~= '' and from_life(P, id, 'finished') ~= ARGV[6] then return { 'refused', state } end
+if has(P, 'keyed') then
+  -- RARELY
+  local other = rival(P, now, id)
+  if other then return { 'held', other } end
+  -- END RARELY
+end
 if ARGV[4] == '1' then
   local job = redis.pcall('GET', P .. 'job:' .. id)
   local head = string.match(type(job) == 'string' and job or '', '^[^\n]*\n[^\n]*\n')

@@ -3,7 +3,7 @@
 -- ARGV: now, parent id, cursor, state, detail, result, kind of error
 -- RETURNS: cursor ('0': all are told), outbox
 -- COST: O(log n) for each heir told, about 500 of them
--- INCLUDES: clock events order state lines finish links
+-- INCLUDES: clock events order state lines finish holds links
 local P, now, id = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 local key, parent = P .. 'heirs:' .. id, own_queue(P) .. '/' .. ARGV[2]
 local scan = redis.pcall('HSCAN', key, ARGV[3], 'COUNT', 500)

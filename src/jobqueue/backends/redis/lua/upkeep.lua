@@ -4,15 +4,15 @@
 -- ARGV: now, max stalls, keep count, keep age, dead letter queue, limit, worker ('' none), presence, presence ms
 -- RETURNS: recovered ids, poisoned ids, expired ids, cancelled ids, removed, more, outbox, ms until a schedule is due ('' none)
 -- COST: O(log n) for each job found, `limit` of each kind at the most
--- INCLUDES: clock events order state lines finish links full schedules
+-- INCLUDES: clock events order state lines finish holds links full schedules
 local P, now = KEYS[1], now_ms(ARGV[1])
 local max_stalls, keep, age = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local dead_letter, limit = ARGV[5], tonumber(ARGV[6])
 local recovered, poisoned, expired, stopped = {}, {}, {}, {}
 local removed, more, outbox = 0, false, false
 
--- An idle queue has none of these, so one question stands for five.
-local anything = redis.call('EXISTS', P .. 'active', P .. 'expiring', P .. 'retention', P .. 'outbox', P .. 'fading') > 0
+-- An idle queue has none of these, so one question stands for six.
+local anything = redis.call('EXISTS', P .. 'active', P .. 'expiring', P .. 'retention', P .. 'outbox', P .. 'fading', P .. 'lasting') > 0
 
 local function until_now(key)
   if not anything then return {} end
@@ -89,6 +89,18 @@ local faded = until_now('fading')
 if #faded > 0 then
   redis.call('ZREM', P .. 'fading', unpack(faded))
   redis.call('HDEL', P .. 'rates', unpack(faded))
+end
+
+-- Keys that were held for a time.
+local lapsed_keys = until_now('lasting')
+if #lapsed_keys > 0 then
+  -- RARELY
+  redis.call('ZREM', P .. 'lasting', unpack(lapsed_keys))
+  for _, key in ipairs(lapsed_keys) do
+    local hold = stored_hold(P, key)
+    if not hold or (hold.till and hold.till <= now and not hold.next) then redis.call('HDEL', P .. 'unique', key) end
+  end
+  -- END RARELY
 end
 
 if ARGV[7] ~= '' then

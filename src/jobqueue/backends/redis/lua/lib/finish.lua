@@ -53,7 +53,7 @@ local function leave_letter(P, id, now, queue)
     entry[#entry + 1] = job
   end
   -- By name, because somebody may have written thousands of fields there.
-  local names = { 'failures', 'stalls', 'started', 'error' }
+  local names = { 'failures', 'stalls', 'started', 'error', 'unique' }
   local values = redis.call('HMGET', P .. 'life:' .. id, unpack(names))
   for i, name in ipairs(names) do
     if values[i] then

@@ -109,17 +109,25 @@ local function connect(P, now, id, parent, policy)
   end
 end
 
--- A new job that waits. In a flow (`gated`) everyone is told of everyone else, and nobody has begun.
-local function block(P, now, id, wishes, link, gated)
-  local due, expires_in, lifo, group = string.match(wishes, '^%d+ (%S+) (%S+) (%d) ?(%S*)$')
-  if group and group ~= '' then mark(P, 'lined') end
-  if expires_in and expires_in ~= '-' then
-    local expires = score_text(now + tonumber(expires_in))
-    put(P, id, 'expires', expires)
-    on_timetable(P, 'expiring', expires, id)
-  end
+-- A job that waits hears from all it needs.
+local function connect_all(P, now, id, link)
+  for i = 1, #link.needs, 2 do connect(P, now, id, link.needs[i], link.needs[i + 1]) end
+  -- Two of its own who stand for one may have been struck out above.
+  if redis.call('EXISTS', P .. 'needs:' .. id) == 0 and redis.call('ZSCORE', P .. 'blocked', id) then unblock(P, now, id) end
+end
+
+-- Where a blocked job goes when it is let go.
+local function wish_place(P, id, due, lifo)
   if due and due ~= '-' then put(P, id, 'due', due) end
   if lifo == '1' then put(P, id, 'lifo', '1') end
+end
+
+-- A new job that waits. In a flow (`gated`) everyone is told of everyone else, and nobody has begun.
+local function block(P, now, id, wishes, link, gated)
+  local due, expires_in, lifo, group = string.match(wishes, '^%d+ (%S+) (%S+) (%d) ?(%S*)')
+  if group and group ~= '' then mark(P, 'lined') end
+  wish_expiry(P, now, id, expires_in)
+  wish_place(P, id, due, lifo)
   for i = 1, #link.needs, 2 do
     redis.call('HSET', P .. 'needs:' .. id, link.needs[i], link.needs[i + 1])
   end
@@ -128,10 +136,7 @@ local function block(P, now, id, wishes, link, gated)
   end
   add_blocked(P, id, now)
   mark(P, 'linked')
-  if gated then return end
-  for i = 1, #link.needs, 2 do connect(P, now, id, link.needs[i], link.needs[i + 1]) end
-  -- Two of its own who stand for one may have been struck out above.
-  if redis.call('EXISTS', P .. 'needs:' .. id) == 0 and redis.call('ZSCORE', P .. 'blocked', id) then unblock(P, id, now) end
+  if not gated then connect_all(P, now, id, link) end
 end
 
 -- From ARGV: for each job with links its place, the number of words about its needs, these, and likewise of its heirs.
@@ -201,11 +206,41 @@ local function tell_heir(P, now, parent, heir, policy, state, detail, result, ki
   end
 end
 
--- Tells the heirs of everything that this script has brought to an end, and of what comes to an end by that.
+-- Whoever was kept until the holder of a key is done holds it now, and waits.
+local function pass_key_on(P, now, key, id)
+  take_key(P, now, id, nil, key)
+  resolve_edge(P, now, id, 'unique', 'completed', '', '', '')
+end
+
+-- A job that asked for a key has come to an end.
+local function let_go(P, now, id, word, state)
+  local _, _, key = asked_of(word)
+  local hold = key and stored_hold(P, key)
+  if not hold then return end
+  local over = not hold.till or hold.till <= now
+  if hold.next == id then
+    redis.pcall('HDEL', P .. 'needs:' .. id, 'unique')
+    redis.pcall('HDEL', P .. 'life:' .. id, 'due', 'lifo')
+    hold.next = nil
+    if hold.till and over then free_key(P, key) else write_hold(P, key, hold) end
+  elseif hold.id == id then
+    if hold.next then
+      pass_key_on(P, now, key, hold.next)
+    elseif over or state == 'removed' then
+      free_key(P, key)
+    else
+      hold.ended = state
+      write_hold(P, key, hold)
+    end
+  end
+end
+
+-- Tells the heirs of everything that this script has brought to an end, and of what comes to an end by that; lets go of the
+-- keys of all of these.
 local function settle_heirs(P, now)
   local at, own = 1, own_queue(P)
   while ended[at] do
-    local id, state, detail, result, kind = unpack(ended[at])
+    local id, state, detail, result, kind, word = unpack(ended[at], 1, 6)
     at = at + 1
     local key, parent = P .. 'heirs:' .. id, own .. '/' .. id
     local count = redis.pcall('HLEN', key)
@@ -223,6 +258,7 @@ local function settle_heirs(P, now)
       if redis.call('EXISTS', P .. 'job:' .. id) == 0 then redis.call('DEL', key) end
     end
     closing[id] = nil
+    if type(word) == 'string' then let_go(P, now, id, word, state) end
   end
   for i = 1, #ended do ended[i] = nil end
   return edges.outbox

@@ -7,13 +7,9 @@ end
 -- `wishes` are as enqueue.lua has them. The letter for what becomes of the job: w (waiting), d (delayed).
 local function choose_place(P, now, places, id, wishes)
   local priority, due, expires_in, lifo, group =
-    string.match(wishes == '' and '3 - - 0' or wishes, '^(%d+) (%S+) (%S+) (%d) ?(%S*)$')
+    string.match(wishes == '' and '3 - - 0' or wishes, '^(%d+) (%S+) (%S+) (%d) ?(%S*)')
   if group ~= '' then mark(P, 'lined') end
-  if expires_in ~= '-' then
-    local expires = score_text(now + tonumber(expires_in))
-    put(P, id, 'expires', expires)
-    on_timetable(P, 'expiring', expires, id)
-  end
+  wish_expiry(P, now, id, expires_in)
   local due_ms
   if due ~= '-' then due_ms = string.sub(due, 1, 1) == '+' and now + tonumber(due) or tonumber(due) end
   if due_ms and due_ms > now then

@@ -9,8 +9,9 @@ local function revive(P, state, ids, now)
   local ready, priorities = {}, {}
   for _, id in ipairs(ids) do
     redis.pcall('HDEL', P .. 'life:' .. id,
-      'failures', 'stalls', 'error', 'started', 'finished', 'progress', 'reason', 'expires')
+      'failures', 'stalls', 'error', 'started', 'finished', 'progress', 'reason', 'expires', 'begun')
     tell('retried', id)
+    if has(P, 'keyed') then take_key_again(P, now, id) end
     if not has(P, 'linked') then
       ready[#ready + 1] = id
       priorities[#ready] = priority_of(P, id)

@@ -5,14 +5,15 @@ local function line_length(P, group)
   return length
 end
 
--- The limit that new jobs would go over, and whose it is; nil if there is room. Ids that are known are not counted.
-local function refusal(P, now, ids, wishes_of)
+-- The limit that new jobs would go over, and whose it is; nil if there is room. Ids that are known are not counted, nor are
+-- those that fall.
+local function refusal(P, now, ids, wishes_of, falls)
   local fresh, count, order, groups = {}, 0, {}, {}
   for i, id in ipairs(ids) do
-    if not fresh[id] and redis.call('EXISTS', P .. 'job:' .. id) == 0 then
+    if not fresh[id] and not falls[i] and redis.call('EXISTS', P .. 'job:' .. id) == 0 then
       fresh[id] = true
       count = count + 1
-      local due, group = string.match(wishes_of(i), '^%d+ (%S+) %S+ %d (%S+)$')
+      local due, group = string.match(wishes_of(i), '^%d+ (%S+) %S+ %d (%S+)')
       local at_once = due == '-' or (due and string.sub(due, 1, 1) ~= '+' and tonumber(due) <= now)
       if group and at_once then
         if not groups[group] then

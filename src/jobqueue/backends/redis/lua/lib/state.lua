@@ -3,16 +3,17 @@ local STATES = { 'waiting', 'active', 'delayed', 'completed', 'failed', 'cancell
 
 -- What any job of this queue has ever had, so that others need not look for it: asked once a script at the most.
 -- lives: more to tell than its record (see put); logged: log lines; linked: jobs that wait for others; lined: a group, or a
--- time set aside (lines.lua); hooked: endpoints that are told of jobs; timed: a timetable may know it.
+-- time set aside (lines.lua); hooked: endpoints that are told of jobs; keyed: a unique key (holds.lua); timed: a timetable may
+-- know it.
 local traits = {}
 local function has(P, trait)
   if traits[trait] == nil then
     if trait == 'timed' then
       traits.timed = redis.call('EXISTS', P .. 'retention', P .. 'expiring') > 0
     else
-      local found = redis.call('HMGET', P .. 'meta', 'lives', 'logged', 'linked', 'lined', 'hooked')
+      local found = redis.call('HMGET', P .. 'meta', 'lives', 'logged', 'linked', 'lined', 'hooked', 'keyed')
       traits.lives, traits.logged, traits.linked = found[1] and true, found[2] and true, found[3] and true
-      traits.lined, traits.hooked = found[4] and true, found[5] and true
+      traits.lined, traits.hooked, traits.keyed = found[4] and true, found[5] and true, found[6] and true
     end
   end
   return traits[trait]
@@ -84,11 +85,12 @@ local function keys_of(prefix, ids)
   return keys
 end
 
--- What a script brings to an end, for settle_heirs (links.lua); nothing where no job waits for any other.
+-- What a script brings to an end, for settle_heirs (links.lua); nothing where no job waits for any other or has a key.
 local ended, closing = {}, {}
 local function end_of(P, id, state, detail, result, kind)
-  if has(P, 'linked') then
-    ended[#ended + 1] = { id, state, detail, result, kind }
+  local word = has(P, 'keyed') and from_life(P, id, 'unique')
+  if has(P, 'linked') or type(word) == 'string' then
+    ended[#ended + 1] = { id, state, detail, result, kind, word }
     closing[id] = true
   end
 end
@@ -132,4 +134,12 @@ end
 local function watch_expiry(P, id)
   local expires = finite(from_life(P, id, 'expires'))
   if expires then on_timetable(P, 'expiring', score_text(expires), id) end
+end
+
+-- It fails unless it is started within so many ms ('-': it does not).
+local function wish_expiry(P, now, id, expires_in)
+  if not expires_in or expires_in == '-' then return end
+  local expires = score_text(now + tonumber(expires_in))
+  put(P, id, 'expires', expires)
+  on_timetable(P, 'expiring', expires, id)
 end
