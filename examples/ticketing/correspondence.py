@@ -50,6 +50,24 @@ def notices_for(step: News) -> list[Notice]:
     ]
 
 
+def update_for(news: News) -> Notice | None:
+    """What the landlord is told of a ticket once nothing more has happened to it for a while.
+
+    ``job_id`` is the same for the whole ticket: of several updates only the last is wanted. None for a new ticket,
+    and for a landlord without an address.
+    """
+    ticket = news.ticket
+    if isinstance(news, TicketCreated) or ticket.landlord.email is None:
+        return None
+    return Notice(
+        job_id=f"{ticket.id}.updated",
+        to=ticket.landlord,
+        template="updated_landlord",
+        facts=_ticket_facts(ticket) | {"recipient": ticket.landlord.name, "step": news.step},
+        landlord=ticket.landlord.id,
+    )
+
+
 def _audience(step: News) -> dict[str, Contact | None]:
     ticket = step.ticket
     match step:

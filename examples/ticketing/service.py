@@ -42,7 +42,7 @@ from examples.ticketing.steps import (
     TicketStep,
 )
 from examples.ticketing.ticket import Invoice, Quote
-from jobqueue import DeadLetters, Job, JobDefaults, JobType, Limits, NewJob, Queue, Webhook
+from jobqueue import DeadLetters, Job, JobDefaults, JobType, Limits, NewJob, Queue, Unique, Webhook
 from jobqueue.backends import Backend
 
 StepT = TypeVar("StepT", bound=TicketStep)
@@ -79,6 +79,7 @@ class JobsService:
         )
         self._named = {queue.name: queue for queue in self.queues}
         self._retry = settings.retry
+        self._updates_after = settings.updates_after
 
     async def enqueue_ticket_created(self, step: TicketCreated) -> Job[TicketCreated]:
         return await self.enqueue_step(TICKET_CREATED, step)
@@ -123,6 +124,19 @@ class JobsService:
         texts = [notice for notice in notices if notice.to.email is None]
         await self.notifications.enqueue_many([self._mail(notice, attachments) for notice in mails])
         await self.sms.enqueue_many([self._text(notice) for notice in texts])
+
+    async def enqueue_update(self, notice: Notice) -> Job[EmailSend]:
+        """An update of a ticket, once it has been quiet for a while: a later one takes the place of one that has not
+        gone out yet, and waits anew. While one is being sent, the last of the others is kept."""
+        mail = EmailSend.to(notice.to, notice.template, notice.facts)
+        return await self.notifications.enqueue(
+            EMAIL_SEND,
+            mail,
+            delay=self._updates_after,
+            unique=Unique(notice.job_id, replace=True, keep_last=True),
+            group=notice.landlord,
+            retry=self._retry,
+        )
 
     async def enqueue_event(self, event: TicketEvent) -> Job[TicketEvent]:
         job_id = f"{event.ticket}.{event.step}.tracked"

@@ -21,6 +21,7 @@ class Settings(BaseSettings):
     sender: str = "desk@property.example"
     sms_gateway_url: str = "http://127.0.0.1:8025"
     retry_delay: float = Field(default=2.0, ge=0, description="seconds before the first retry; doubled each time")
+    updates_after: float = Field(default=60.0, ge=0, description="seconds of quiet after which an update is mailed")
     sms_per_second: int = Field(default=20, ge=1, description="what the contract with the SMS gateway allows")
     manager: str = Field(default="manager@property.example", description="who reads the nightly report")
     warehouse: Path = Field(default=Path("ticketing.sqlite3"), description="the SQLite file that events go to")

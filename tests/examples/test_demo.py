@@ -15,7 +15,7 @@ srnumber,requesttype,createddate,servicedate,requestsource,owner,assignto,anonym
 1-1,<b>Graffiti</b>,soon,,Email,OCB,"101, IED",N,CALLE NIÑOS 1,,
 ,,,,,,,,,,
 """
-FEATURES = ("schedule", "dependencies", "webhooks", "batches", "rate limit", "fairness")
+FEATURES = ("schedule", "dependencies", "webhooks", "batches", "debounce", "rate limit", "fairness")
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,9 +15,11 @@ from examples.ticketing.desk.proof import (
     events_stored,
     invoices_booked,
     invoices_follow,
+    is_update,
     most_in_a_second,
     rate_kept,
     turns_taken,
+    updates_settle,
 )
 from examples.ticketing.desk.smtp_server import StoredMail
 from examples.ticketing.ledger import Entry, Mark
@@ -101,6 +103,21 @@ def test_an_invoice_is_booked_once_and_a_forgery_not_at_all() -> None:
 )
 def test_books_that_do_not_tally_are_found_out(bookings: list[Booking]) -> None:
     assert not invoices_booked(bookings, [CASE]).holds
+
+
+@pytest.mark.parametrize(
+    ("steps", "holds"),
+    [(["paid"], True), (["approved", "paid"], True), (["paid", "approved"], False), (["approved"], False), ([], False)],
+)
+def test_the_last_update_says_how_it_ended(steps: list[str], *, holds: bool) -> None:
+    mails = [StoredMail("id", "ann@x.example", 1, f"Ticket {CASE.ticket.id} updated: {step}") for step in steps]
+    assert updates_settle(mails, [CASE]).holds is holds
+
+
+def test_only_updates_pass_for_updates() -> None:
+    assert is_update(StoredMail("id", "ann@x.example", 1, "Ticket T-1 updated: paid"))
+    assert not is_update(replace(INVOICE, subject="Ticket T-1 updated: paid, please see it"))
+    assert not is_update(INVOICE)
 
 
 def test_an_event_too_few_or_too_many_is_found_out(tmp_path: Path) -> None:

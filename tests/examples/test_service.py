@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from examples.ticketing.correspondence import notices_for
+from examples.ticketing.correspondence import notices_for, update_for
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.generator import generate_requests
 from examples.ticketing.events import TicketEvent
@@ -75,6 +75,23 @@ async def test_accounting_is_connected_once_and_keeps_its_secret(jobs: JobsServi
     [webhook] = await jobs.tickets.webhooks.list()
     assert (webhook.types, webhook.include) == (("invoice.created",), ("result",))
     assert await jobs.tickets.webhooks.secret("accounting") == secret
+
+
+async def test_of_several_updates_the_last_is_mailed(jobs: JobsService) -> None:
+    for news in CASE.news:
+        if update := update_for(news):
+            await jobs.enqueue_update(update)
+    [mail] = await jobs.notifications.jobs("delayed")
+    assert mail.data["facts"]["step"] == "paid"
+    assert mail.group == CASE.ticket.landlord.id
+
+
+async def test_tickets_are_updated_each_for_itself(jobs: JobsService) -> None:
+    for request in generate_requests(3, seed=1):
+        update = update_for(Case(request).news[-1])
+        assert update is not None
+        await jobs.enqueue_update(update)
+    assert (await jobs.notifications.counts()).delayed == 3
 
 
 async def test_an_event_is_enqueued_once(jobs: JobsService) -> None:

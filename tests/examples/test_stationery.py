@@ -7,9 +7,11 @@ from decimal import Decimal
 import pytest
 from jinja2 import UndefinedError
 
-from examples.ticketing.correspondence import notices_for
+from examples.ticketing.correspondence import notices_for, update_for
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.generator import generate_requests
+from examples.ticketing.desk.proof import is_update
+from examples.ticketing.desk.smtp_server import StoredMail
 from examples.ticketing.stationery import SMS_LENGTH, Stationery
 from examples.ticketing.ticket import Invoice, InvoiceLine
 
@@ -29,6 +31,12 @@ def test_every_notice_of_every_step_can_be_written(stationery: Stationery) -> No
                 assert news.ticket.id in letter.subject or news.ticket.id in letter.text
                 assert "\n" not in letter.subject
                 assert 0 < len(stationery.sms(notice.template, notice.facts)) <= SMS_LENGTH
+
+
+def test_every_update_can_be_written(stationery: Stationery) -> None:
+    for news in Case(next(generate_requests(1, seed=3))).news:
+        if update := update_for(news):
+            assert is_update(StoredMail("", "", 1, stationery.letter(update.template, update.facts).subject))
 
 
 def test_a_letter_in_html_is_escaped_and_in_text_is_not(stationery: Stationery) -> None:

@@ -15,9 +15,11 @@ from examples.ticketing.desk.proof import (
     events_stored,
     invoices_booked,
     invoices_follow,
+    is_update,
     rate_kept,
     report_made,
     turns_taken,
+    updates_settle,
 )
 from examples.ticketing.desk.screen import Screen
 from examples.ticketing.desk.sms_gateway import read_calls
@@ -54,15 +56,17 @@ class Books:
         entries, mails = list(read_ledgers(stage.ledgers)), stage.mailbox.messages()
         owed = Owed.by(news)
         owed.mails[f"{report.job_id}.mail"] = stage.settings.manager
-        result = audit(owed, mails, read_calls(stage.gateway_log), Summary.of(entries).runs)
+        letters = [mail for mail in mails if not is_update(mail)]
+        result = audit(owed, letters, read_calls(stage.gateway_log), Summary.of(entries).runs)
         proofs = [
             report_made(report.schedule, report.figures, self._figures()),
-            invoices_follow(entries, mails, self.cases),
+            invoices_follow(entries, letters, self.cases),
             invoices_booked(read_bookings(stage.accounting_log), self.cases),
             events_stored(
                 Warehouse(stage.settings.warehouse),
                 [f"{one.job_id}.tracked" for one in news if isinstance(one, Milestone)],
             ),
+            updates_settle(mails, self.cases),
             rate_kept((entry for entry in entries if entry.queue == SMS), stage.settings.sms_per_second),
             turns_taken(entries, self.portfolio),
         ]

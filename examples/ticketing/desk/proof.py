@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from examples.ticketing.desk.smtp_server import StoredMail
 from examples.ticketing.events import Figures
 from examples.ticketing.ledger import Entry, Mark
 from examples.ticketing.mailer import job_id_of
-from examples.ticketing.steps import InvoiceDue
+from examples.ticketing.steps import InvoiceDue, PaymentReceived
 from examples.ticketing.warehouse import Warehouse
 from jobqueue import StoredSchedule
+
+_UPDATE = re.compile(r"Ticket (?P<ticket>\S+) updated: (?P<step>[a-z]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,26 @@ def events_stored(warehouse: Warehouse, owed: Collection[str]) -> Proof:
         f"{len(found)} events for the analysts, of {len(owed)} owed, were written in {batches} transactions, "
         f"{len(found) / max(1, batches):.0f} at a time",
         holds=found == set(owed),
+    )
+
+
+def is_update(mail: StoredMail) -> bool:
+    return _UPDATE.fullmatch(mail.subject) is not None
+
+
+def updates_settle(mails: Iterable[StoredMail], cases: Sequence[Case]) -> Proof:
+    """Every landlord was told how each ticket ended, by the last mail on it, and not of everything on the way."""
+    told: dict[str, list[str]] = {}
+    for mail in mails:
+        if update := _UPDATE.fullmatch(mail.subject):
+            told.setdefault(update["ticket"], []).append(update["step"])
+    updates = sum(len(case.news) - 1 for case in cases)
+    sent = sum(len(steps) for steps in told.values())
+    ended = sum(told.get(case.ticket.id, [""])[-1] == PaymentReceived.step for case in cases)
+    return Proof(
+        "debounce",
+        f"{updates} updates of {len(cases)} tickets became {sent} mails; the last one says on {ended} how it ended",
+        holds=ended == len(cases) == len(told) and sent <= updates,
     )
 
 

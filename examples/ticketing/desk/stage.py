@@ -87,6 +87,7 @@ async def staged(plan: Plan, folder: Path) -> AsyncGenerator[Stage]:
             smtp_port=int(post.where),
             sms_gateway_url=gateway.where,
             retry_delay=plan.retry_delay,
+            updates_after=1.0,
             sms_per_second=plan.sms_per_second,
             warehouse=folder / "warehouse.sqlite3",
             accounting_url=accounting.where,

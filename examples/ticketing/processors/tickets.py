@@ -19,7 +19,7 @@ from examples.ticketing.contracts import (
     TICKET_QUOTED,
     Attachment,
 )
-from examples.ticketing.correspondence import notices_for
+from examples.ticketing.correspondence import notices_for, update_for
 from examples.ticketing.events import Milestone, TicketEvent
 from examples.ticketing.resources import Resources
 from examples.ticketing.steps import (
@@ -87,5 +87,7 @@ async def _spread(job: Job[Any, Any], news: News, *, attachments: Sequence[Attac
     """To the people it concerns, and to the analysts."""
     jobs = job.resource(Resources).jobs
     await jobs.enqueue_notifications(notices_for(news), attachments=attachments)
+    if update := update_for(news):
+        await jobs.enqueue_update(update)
     if isinstance(news, Milestone):
         await jobs.enqueue_event(TicketEvent.of(news, job.created_at))
