@@ -62,8 +62,9 @@ from jobqueue.model.retry import Retry
 from jobqueue.model.stats import JobStats
 from jobqueue.model.unique import Unique
 from jobqueue.new_job import JobDefaults, NewJob
+from jobqueue.operating import Counts
 from jobqueue.processors import BatchProcessor, Processor
-from jobqueue.queue import Counts, Queue
+from jobqueue.queue import Queue
 from jobqueue.registry import Registry, on, processor, scheduled
 from jobqueue.schedule import Schedule
 from jobqueue.schedules import Schedules

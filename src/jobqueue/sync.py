@@ -23,7 +23,8 @@ from jobqueue.job import Job
 from jobqueue.job_type import JobType
 from jobqueue.model.record import JobError, JobState
 from jobqueue.new_job import EnqueueOptions, JobDefaults, NewJob
-from jobqueue.queue import Counts, Queue
+from jobqueue.operating import Counts
+from jobqueue.queue import Queue
 
 DataT = TypeVar("DataT", default=Any)
 ResultT = TypeVar("ResultT", default=Any)

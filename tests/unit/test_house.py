@@ -14,7 +14,7 @@ from jobqueue.model import diagram
 SOURCE = Path(jobqueue.__file__).parent
 FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 LARGEST = 420
-"""Lines. The queue's handle is the largest room: its length is in the signatures that editors complete."""
+"""Lines. The handle on a job is the largest room: its length is in what is said of each property and call."""
 
 FLOORS = (
     ("errors", "clock", "patience"),
@@ -33,6 +33,7 @@ FLOORS = (
         "room",
         "group",
         "limiting",
+        "operating",
         "claim",
         "queue",
         "processors",

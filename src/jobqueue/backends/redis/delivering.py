@@ -9,18 +9,17 @@ round.
 from __future__ import annotations
 
 import contextlib
-from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobqueue.backends.protocol import LetterWriter, NewRecord, NoticeWriter, plain_delivery, plain_letter
 from jobqueue.backends.redis import keys
-from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import letter_record, text
 from jobqueue.backends.redis.courier import Asked, Courier
 from jobqueue.backends.redis.endpoints import notices_of
 from jobqueue.backends.redis.linking import Edge
+from jobqueue.backends.redis.part import RedisPart
 from jobqueue.backends.redis.submitting import deliver_flow
 from jobqueue.errors import BackendError
 
@@ -29,17 +28,8 @@ _ROUNDS = 10_000
 """Batches that one delivery may lead to in other queues: an end to what has one anyhow."""
 
 
-class OutboxCalls:
+class OutboxCalls(RedisPart):
     """The part of the Redis backend that hands effects over."""
-
-    _calls: Calls
-    _namespace: str
-
-    @abstractmethod
-    def _now(self) -> str: ...
-
-    @abstractmethod
-    async def _announce(self, queue: str) -> None: ...
 
     async def deliver(
         self, queue: str, letter: LetterWriter = plain_letter, notice: NoticeWriter = plain_delivery

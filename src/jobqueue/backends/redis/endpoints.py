@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobqueue.backends.endpoints import MOST_ENDPOINTS, EndpointChange, EndpointRecord, EndpointState, Rules
 from jobqueue.backends.redis import codec, keys
-from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import text
+from jobqueue.backends.redis.part import RedisPart
 from jobqueue.errors import BackendFull
 from jobqueue.model.naming import is_name
 from jobqueue.model.notice import Notice, Occasion, Part
@@ -30,20 +29,8 @@ _RULES = re.compile(r"([cfxr]*) (-|[dre]+) ([01]) (\S+) (.*)")
 _HEAD = re.compile(r"(\S*) (\S+) (\d{1,15})")
 
 
-class EndpointCalls:
+class EndpointCalls(RedisPart):
     """The endpoints of the Redis backend."""
-
-    _calls: Calls
-    _namespace: str
-
-    @abstractmethod
-    def _prefix(self, queue: str) -> str: ...
-
-    @abstractmethod
-    def _now(self) -> str: ...
-
-    @abstractmethod
-    async def _announce(self, queue: str) -> None: ...
 
     async def write_endpoint(self, queue: str, change: EndpointChange) -> bool:
         await self._announce(queue)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import Word, job_words, text
+from jobqueue.backends.redis.part import RedisPart
 from jobqueue.backends.scheduling import (
     HELD_MS,
     DueSchedules,
@@ -20,19 +19,8 @@ from jobqueue.errors import BackendFull
 from jobqueue.model.times import LAST_MOMENT_MS
 
 
-class ScheduleCalls:
+class ScheduleCalls(RedisPart):
     """The part of the Redis backend that schedules need."""
-
-    _calls: Calls
-
-    @abstractmethod
-    def _prefix(self, queue: str) -> str: ...
-
-    @abstractmethod
-    def _now(self) -> str: ...
-
-    @abstractmethod
-    async def _announce(self, queue: str) -> None: ...
 
     async def write_schedule(self, queue: str, change: ScheduleChange) -> bool:
         await self._announce(queue)

@@ -1,0 +1,38 @@
+"""What every part of the Redis backend stands on: its calls, its names, its clock."""
+
+from __future__ import annotations
+
+from jobqueue.backends.redis import keys
+from jobqueue.backends.redis.calls import Calls
+from jobqueue.clock import Clock
+from jobqueue.errors import BackendFull
+
+_ANNOUNCE_EVERY = 60.0
+
+
+class RedisPart:
+    """The base of the parts, which are put together in ``backend.py``."""
+
+    def __init__(self, calls: Calls, namespace: str, clock: Clock) -> None:
+        self._calls = calls
+        self._namespace = namespace
+        self._clock = clock
+        self._announced: dict[str, float] = {}
+
+    def _prefix(self, queue: str) -> str:
+        return keys.prefix(self._namespace, queue)
+
+    def _now(self) -> str:
+        return str(self._clock.now_ms()) if self._clock.virtual else "0"
+
+    async def _announce(self, queue: str) -> None:
+        """Enter the queue in the list of queues, now and then again (someone may have obliterated it meanwhile)."""
+        now = self._clock.monotonic()
+        if now - self._announced.get(queue, -_ANNOUNCE_EVERY) < _ANNOUNCE_EVERY:
+            return
+        try:
+            await self._calls.repeat(lambda _: self._calls.command("SADD", keys.queues(self._namespace), queue))
+        except BackendFull:
+            # Workers drain a full server; an enqueue will be refused by its own script.
+            return
+        self._announced[queue] = now
