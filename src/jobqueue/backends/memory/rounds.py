@@ -33,6 +33,8 @@ def keep_up(shelf: Shelf, request: Upkeep, now_ms: int) -> UpkeepReport:
     lapsed_keys = shelf.keys.fade(now_ms, request.limit)
     _note_presence(shelf, request, now_ms)
     shelf.journal.publish()
+    # All that is there is reported here, so that the next exchange has only its own to tell.
+    shelf.has_effects = False
     return UpkeepReport(
         recovered=tuple(recovered),
         poisoned=tuple(poisoned),
