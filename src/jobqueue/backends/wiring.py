@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from jobqueue.backends.protocol import Enqueued, FlowMember, NewFlow, NewRecord
+from jobqueue.backends.protocol import FlowMember, NewFlow, NewRecord
 from jobqueue.model.links import Need, OnFailure
-from jobqueue.model.record import JobState
 
 HeirKind = Literal["f", "r", "i", "F", "S"]
 """By its policy, a job; ``F``: a flow that is told how it ended; ``S``: and with what result."""
@@ -44,11 +43,8 @@ def wired(home: str, flow: NewFlow) -> list[Wired]:
     return [Wired(member, heirs[member.key], outside.get(member.key, ())) for member in flow.members]
 
 
-def reaches_out(queue: str, jobs: Sequence[NewRecord], answers: Sequence[Enqueued]) -> bool:
-    """Whether jobs that were enqueued wait for jobs of other queues, which are then to be told of them. True also where
-    a repeat found them there: the first try may not have come that far.
+def reaches_out(queue: str, jobs: Sequence[NewRecord]) -> bool:
+    """Whether jobs that were enqueued wait for jobs of other queues, which are then to be told of them: also where they
+    were there before (the first try of a repeat may not have come that far), or have ended at once because of another.
     """
-    return any(
-        answer.record.state is JobState.BLOCKED and any(need.queue != queue for need in job.needs)
-        for job, answer in zip(jobs, answers, strict=True)
-    )
+    return any(need.queue != queue for job in jobs for need in job.needs)

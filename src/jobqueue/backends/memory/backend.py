@@ -105,7 +105,7 @@ class MemoryBackend:
             return []
         self._known.add(queue)
         answers = enqueue(shelf, jobs, self._room, self._clock.now_ms(), limited=limited, wait_ms=wait_ms)
-        shelf.has_effects = shelf.has_effects or reaches_out(queue, jobs, answers)
+        shelf.has_effects = shelf.has_effects or reaches_out(queue, jobs)
         self._deliver_soon(shelf)
         return answers
 

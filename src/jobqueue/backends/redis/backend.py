@@ -140,7 +140,7 @@ class RedisBackend(LookCalls, ScheduleCalls, EndpointCalls, OutboxCalls):
         bounds = str(wait_ms or "") if limited else "force"
         answers = await write_jobs(self._calls, self._prefix(queue), queue, self._now(), jobs, links, bounds)
         if links:
-            await self._deliver_soon(queue, reaches_out(queue, jobs, answers))
+            await self._deliver_soon(queue, reaches_out(queue, jobs))
         return answers
 
     async def submit(self, home: str, flow: NewFlow) -> bool:

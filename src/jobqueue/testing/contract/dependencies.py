@@ -285,6 +285,16 @@ class DependencyContract:
         await put_dependant(backend, "b", f"{QUEUE}/nobody", queue=OTHER)
         assert await states_of(backend, "b", queue=OTHER) == [JobState.FAILED]
 
+    async def test_one_that_fails_at_once_is_told_how_the_others_ended_too(self, backend: Backend) -> None:
+        await put(backend, "a")
+        await put(backend, "a", queue=OTHER)
+        await finish(backend, "a", Failed(ERROR))
+        await finish(backend, "a", Failed(ERROR), queue=OTHER)
+        assert await put_dependant(backend, "b", f"{OTHER}/a", f"{QUEUE}/a", queue=OTHER) is JobState.FAILED
+        assert {one.key: one.state for one in await backend.inputs(OTHER, "b")} == {
+            f"{QUEUE}/a": "failed", f"{OTHER}/a": "failed",
+        }  # fmt: skip
+
     async def test_a_failure_goes_from_queue_to_queue(self, backend: Backend) -> None:
         await put(backend, "a")
         await put_dependant(backend, "b", f"{QUEUE}/a", queue=OTHER)
