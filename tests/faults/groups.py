@@ -39,18 +39,21 @@ async def killed_in_turns(scene: Scene) -> int:
         await queue.limit(concurrency=_AT_ONCE, groups=GroupLimits(concurrency=1))
         await queue.group(_FAVOURED).limit(weight=3)
         over = asyncio.Event()
-        pausers = [asyncio.create_task(_pause(scene, Queue(QUEUE, backend=backend), over)) for _ in range(_PAUSERS)]
+        paused = Queue(QUEUE, backend=backend)
+        pausers = [asyncio.create_task(_pause(scene, paused, number, over)) for number in range(_PAUSERS)]
         times = await struck(scene, GROUPS, _PRODUCERS, queue)
         over.set()
         await asyncio.gather(*pausers)
     return times
 
 
-async def _pause(scene: Scene, queue: Queue, over: asyncio.Event) -> None:
-    """One group after the other; none stays paused."""
+async def _pause(scene: Scene, queue: Queue, number: int, over: asyncio.Event) -> None:
+    """One group after the other; none stays paused. Each pauser has groups of its own: one's resumption, which may be
+    repeated for a lost reply, would undo another's pause.
+    """
     while not over.is_set():
         # Those that have most of the jobs are called so: see the producer.
-        group = queue.group(f"room-{scene.chance.randrange(30)}")
+        group = queue.group(f"room-{scene.chance.randrange(number, 30, _PAUSERS)}")
         await _done(group.pause)
         scene.ledger.write("paused", group.name)
         scene.count("pauses")
@@ -94,8 +97,6 @@ def note_attempts(scene: Scene, found: Sequence[Entry]) -> None:
 def begun_while_paused(found: Sequence[Entry]) -> list[str]:
     """Groups of concurrency 1 that began more than the one job that a worker may have had in hand when they were
     paused.
-
-    More than one may pause the same group: what counts is between the last pause and the first resumption.
     """
     complaints: list[str] = []
     paused: set[str] = set()
