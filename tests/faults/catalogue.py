@@ -23,7 +23,10 @@ from tests.faults.fault import Fault
 from tests.faults.flow_worker import SECOND
 from tests.faults.flows import each_in_its_turn, killed_in_flows, workers_of_two_queues
 from tests.faults.flushes import flushed_scripts, nobody_noticed
+from tests.faults.groups import killed_in_turns, one_at_a_time
 from tests.faults.herd import many_lanes, thundering_herd
+from tests.faults.hooks import all_was_told, killed_with_notices, workers_and_deliverers
+from tests.faults.keys import killed_with_keys, one_for_each_key, workers_of_keyed_jobs
 from tests.faults.memory import full_server, producers_were_refused
 from tests.faults.network import bad_networks, no_lease_was_lost_to_slowness
 from tests.faults.nothing import all_ran_once_and_left_nothing, nothing_at_all
@@ -76,6 +79,9 @@ FAULTS: dict[str, Fault] = {
         dress=workers_of_two_queues,
         queues=(QUEUE, SECOND),
     ),
+    "F35": Fault(killed_in_turns, proxied=True, inspect=one_at_a_time, loaded=False, innocent=False),
+    "F36": Fault(killed_with_notices, proxied=True, inspect=all_was_told, loaded=False, dress=workers_and_deliverers),
+    "F37": Fault(killed_with_keys, proxied=True, inspect=one_for_each_key, loaded=False, dress=workers_of_keyed_jobs),
 }
 
 LONG: dict[str, Plan] = {
@@ -108,6 +114,9 @@ LONG: dict[str, Plan] = {
     "F32": Plan(jobs=20_000, times=6, seed=0, every=3),
     "F33": Plan(jobs=5_000, times=100, seed=0, every=1),
     "F34": Plan(jobs=20_000, times=100, seed=0, longest=0.5, every=1),
+    "F35": Plan(jobs=20_000, times=100, seed=0, longest=0.1, every=1),
+    "F36": Plan(jobs=10_000, times=100, seed=0, longest=0.1, workers=4, every=1),
+    "F37": Plan(jobs=20_000, times=100, seed=0, longest=0.2, every=1),
 }
 
 QUICK: dict[str, Plan] = {
@@ -140,4 +149,7 @@ QUICK: dict[str, Plan] = {
     "F32": Plan(jobs=1000, times=2, seed=0, lease=5, every=0.5),
     "F33": Plan(jobs=100, times=2, seed=0, lease=3, longest=0.1, every=1, slack=3),
     "F34": Plan(jobs=200, times=2, seed=0, lease=3, longest=0.5, every=0.5),
+    "F35": Plan(jobs=300, times=2, seed=0, lease=3, longest=0.1, every=1),
+    "F36": Plan(jobs=100, times=2, seed=0, lease=3, longest=0.1, workers=4, every=1),
+    "F37": Plan(jobs=150, times=2, seed=0, lease=3, longest=0.2, every=1),
 }

@@ -55,6 +55,7 @@ class WorkerProcesses:
         self._were_ready: set[int] = set()
         self._read = 0
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._worn: dict[int, Outfit] = {}
         self._supervisor: threading.Thread | None = None
         self._ending = threading.Event()
 
@@ -62,16 +63,22 @@ class WorkerProcesses:
         """Those that are added from now on wear these, in turn."""
         self._outfits = cycle(outfits)
 
-    def add(self) -> None:
-        """One more."""
-        outfit = next(self._outfits)
+    def add(self, outfit: Outfit | None = None) -> None:
+        """One more, in the next outfit unless one is given."""
+        outfit = outfit or next(self._outfits)
         command = [sys.executable, "-m", outfit.module, *self._words]
-        self.processes.append(subprocess.Popen(command, cwd=ROOT, env=outfit.whole_environment))
+        process = subprocess.Popen(command, cwd=ROOT, env=outfit.whole_environment)
+        self.processes.append(process)
+        self._worn[process.pid] = outfit
 
     async def all_ready(self) -> None:
         """Return when each of them has said that it claims jobs."""
+        await self.ready({process.pid for process in self.processes})
+
+    async def ready(self, pids: set[int]) -> None:
+        """Return when each of these has said that it is at work; they need not be workers."""
         # Other processes write the file: there is nothing here that could be waited on.
-        while not {process.pid for process in self.processes} <= self._ready():  # noqa: ASYNC110
+        while not pids <= self._ready():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
     def _ready(self) -> set[int]:
@@ -88,7 +95,7 @@ class WorkerProcesses:
         return self._were_ready
 
     def kill(self, place: int) -> None:
-        """SIGKILL one of them, and start another in its place."""
+        """SIGKILL one of them, and start another like it in its place."""
         victim = self.processes.pop(place)
         # Written first: whatever starts elsewhere from here on may be due to it.
         self._ledger.write("disturbed", process=victim.pid)
@@ -96,7 +103,7 @@ class WorkerProcesses:
         victim.wait()
         # And again, for what it started between the first line and its end.
         self._ledger.write("disturbed", process=victim.pid)
-        self.add()
+        self.add(self._worn[victim.pid])
 
     def stop(self, place: int) -> None:
         """SIGSTOP one of them."""

@@ -13,13 +13,19 @@ from pathlib import Path
 from typing import Literal, cast
 
 Deed = Literal[
-    "ready", "acknowledged", "started", "token", "cancelled", "ended", "disturbed", "recovered", "hole", "woken"
-]
+    "ready", "attempted", "acknowledged", "fallen", "promised", "started", "saw", "token", "cancelled", "ended",
+    "disturbed", "recovered", "hole", "woken", "paused", "resumed",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """``job`` is empty where a process as a whole was ``disturbed`` (killed, stopped): then ``process`` is that one."""
+    """``job`` is empty where a process as a whole was ``disturbed`` (killed, stopped): then ``process`` is that one.
+
+    ``attempted`` is written before a call, ``acknowledged`` after it; ``promised`` of a job that will not be completed,
+    by design; ``fallen`` of one in whose place another stood. ``saw`` names the data of a run. ``paused`` and
+    ``resumed`` are of groups: after the one call, and before the other.
+    """
 
     deed: Deed
     job: str

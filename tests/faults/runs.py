@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
-import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from jobqueue import BackendFull, BackendUnavailable, Job, JobState, Queue, connect
+from jobqueue import BackendFull, BackendUnavailable, JobState, Queue, connect
 from tests.faults.catalogue import FAULTS
 from tests.faults.crew import WorkerProcesses
+from tests.faults.draining import all_jobs, drained
 from tests.faults.fault import Fault
 from tests.faults.judge import Judgement, judge
 from tests.faults.ledger import Ledger, entries
@@ -23,7 +22,6 @@ from tests.faults.whole import torn
 from tests.faults.worker_process import POISONOUS, QUEUE
 
 _BATCH = 50
-_PATIENCE = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +72,10 @@ async def run(name: str, plan: Plan) -> Report:
             # One that has only just been started has no handler for the signal yet.
             await workers.all_ready()
             codes = await asyncio.to_thread(workers.end)
-            completed = [job.id for queue in queues for job in await _all(queue, JobState.COMPLETED)]
+            completed = [job.id for queue in queues for job in await all_jobs(queue, JobState.COMPLETED)]
             for queue in queues:
                 scene.complaints += await asyncio.to_thread(torn, server.plain_url, queue.name)
-            failed = [job for queue in queues for job in await _all(queue, JobState.FAILED)]
+            failed = [job for queue in queues for job in await all_jobs(queue, JobState.FAILED)]
             buried = [job.id for job in failed if job.error is not None and job.error.type == "WorkerLost"]
             found = entries(path)
             ended = {entry.job for entry in found if entry.deed == "ended"}
@@ -133,24 +131,3 @@ async def _room(queue: Queue, striking: asyncio.Task[int]) -> None:
                 return
         except BackendUnavailable:
             return
-
-
-async def drained(*queues: Queue) -> None:
-    """Return when nothing is left to do. Raises TimeoutError when nothing has moved for a long time."""
-    before, moved = None, time.monotonic()
-    while True:
-        counts = await asyncio.gather(*(queue.counts() for queue in queues))
-        if not any(each.waiting or each.active or each.delayed or each.blocked for each in counts):
-            return
-        if (done := [(each.completed, each.failed) for each in counts]) != before:
-            before, moved = done, time.monotonic()
-        if time.monotonic() > moved + _PATIENCE:
-            raise TimeoutError(f"nothing moves any more: {counts}")
-        await asyncio.sleep(0.05)
-
-
-async def _all(queue: Queue, state: JobState) -> list[Job[Any, Any]]:
-    found: list[Job[Any, Any]] = []
-    while page := await queue.jobs(state, limit=1000, offset=len(found)):
-        found += page
-    return found

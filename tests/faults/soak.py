@@ -34,11 +34,11 @@ from jobqueue import Queue, connect
 from jobqueue.backends.redis import keys
 from tests.faults import manners
 from tests.faults.crew import Outfit, WorkerProcesses
+from tests.faults.draining import drained
 from tests.faults.judge import Judgement, judge
 from tests.faults.ledger import Ledger, entries
 from tests.faults.parts import ROOT, DurableServer
 from tests.faults.proxy import Proxy
-from tests.faults.runs import drained
 from tests.faults.soak_producer import BATCH
 from tests.faults.worker_process import QUEUE
 

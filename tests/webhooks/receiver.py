@@ -38,6 +38,8 @@ class Received:
 
 
 Answers = Callable[[Received], tuple[int, Mapping[str, str]]]
+HANG_UP = 0
+"""A status that is none: the connection is closed without an answer."""
 
 
 def well(_: Received) -> tuple[int, Mapping[str, str]]:
@@ -83,6 +85,8 @@ class Receiver:
                 await reader.read()
                 return
             status, answered = self.answers(request)
+            if status == HANG_UP:
+                return
             text = "".join(f"{name}: {value}\r\n" for name, value in answered.items())
             writer.write(f"HTTP/1.1 {status} Whatever\r\n{text}content-length: 0\r\n\r\n".encode())
             await writer.drain()
@@ -94,10 +98,12 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(answers: Answers = well, *, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Receiver]:
-    """A receiver that listens."""
+async def receiving(
+    answers: Answers = well, *, tls: ssl.SSLContext | None = None, port: int = 0
+) -> AsyncGenerator[Receiver]:
+    """A receiver that listens; on a port of its own unless one is given."""
     receiver = Receiver(answers, scheme="http" if tls is None else "https")
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(receiver.serve, "127.0.0.1", port, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

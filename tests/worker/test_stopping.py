@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from jobqueue import BackendUnavailable, Job, JobState, NewJob, Queue, Registry, Worker
+from jobqueue import BackendUnavailable, Job, JobState, NewJob, Queue, Registry, Retry, Worker
 from jobqueue.backends import Backend, RedisBackend
-from jobqueue.backends.protocol import Exchange
+from jobqueue.backends.protocol import Exchange, Extension
 from jobqueue.model.events import EventType
 from jobqueue.model.record import JobRecord
 from jobqueue.worker.ready import Ready
@@ -127,6 +128,45 @@ async def test_a_lost_lease_cancels_the_processor_and_refuses_its_result(
             await asyncio.wait_for(cancelled.wait(), 10)
     assert "lease.lost" in [record.message for record in caplog.records]
     assert (await tickets.counts()).total == 0
+
+
+async def test_an_old_answer_about_a_lease_costs_no_new_attempt(
+    backend: Backend, registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, again, answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    runs: list[int] = []
+    renew = backend.extend
+
+    async def renew_late(queue: str, worker: str, leases: Sequence[tuple[str, int]], lease_ms: int) -> Extension:
+        asked.set()
+        await again.wait()
+        extension = await renew(queue, worker, leases, lease_ms)
+        if not answered.is_set():
+            assert extension.lost, "that was the lease of the first attempt"
+            answered.set()
+        return extension
+
+    monkeypatch.setattr(backend, "extend", renew_late)
+    # As on a backend that cannot be reached from another thread: the answer comes just when it is said to.
+    monkeypatch.setattr(backend, "detached", lambda: None)
+
+    @registry.processor("n", retry=Retry(attempts=2, backoff="fixed", delay=0.001))
+    async def falter(job: Job[int]) -> int:
+        runs.append(job.attempt)
+        if job.attempt == 1:
+            await asked.wait()
+            raise ConnectionError
+        again.set()
+        await answered.wait()
+        return job.data
+
+    queue = Queue("tickets", backend=backend)
+    with caplog.at_level(logging.WARNING, "jobqueue"):
+        async with Worker(queue, registry=registry, lease=2):
+            job = await queue.enqueue("n", 7)
+            assert await job.result(timeout=20) == 7
+    assert runs == [1, 2]
+    assert "lease.lost" not in [record.message for record in caplog.records]
 
 
 async def test_lines_written_in_a_processor_are_the_job_s_logs(tickets: Queue, registry: Registry) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 
 from anyio.abc import TaskGroup
@@ -305,21 +305,26 @@ class Lane:
         self.rooms.left(record.id)
         self.settle(Settlement(record.id, record.token or 0, Released(reason)))
 
-    def extended(self, extension: Extension) -> None:
-        """What came of renewing the leases: some may be lost, some jobs are to be cancelled."""
+    def extended(self, asked: Mapping[str, int], extension: Extension) -> None:
+        """What came of renewing the leases ``asked`` for, id to token: some may be lost, some jobs are to be cancelled.
+
+        A job that ended meanwhile and was claimed here again has a newer lease, of which this answer says nothing.
+        """
+        lost = {job_id for job_id in extension.lost if self.held.get(job_id) == asked.get(job_id)}
         suspect = self.quarantine.waiting
-        if suspect is not None and suspect.id in extension.lost:
+        if suspect is not None and suspect.id in lost:
             self.quarantine.drop()
             self.held.pop(suspect.id, None)
             self.rooms.left(suspect.id)
             self.nudge()
-        for job_id in self.gathering.drop(extension.lost):
+        for job_id in self.gathering.drop(lost):
             self.held.pop(job_id, None)
             self.rooms.left(job_id)
-        for job_id in extension.lost:
-            self._slots.lose(job_id, self.held.get(job_id))
+        for job_id in lost:
+            self._slots.lose(job_id, asked.get(job_id))
         for job_id, reason in extension.cancels.items():
-            self.cancel(job_id, reason)
+            if self.held.get(job_id) == asked.get(job_id):
+                self.cancel(job_id, reason)
 
     # Waiting for work.
 

@@ -152,9 +152,9 @@ class LeaseKeeper:
         lane.gathering.kept_at = asked_at
         if extension.lost or extension.cancels:
             if backend is lane.backend:
-                lane.extended(extension)
+                lane.extended(dict(leases), extension)
             else:
-                self._apart.tell(lane.extended, extension)
+                self._apart.tell(lane.extended, dict(leases), extension)
         return True
 
     def _main_loop_lives(self) -> bool:
