@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ from pydantic_core import from_json
 
 from jobqueue.backends.protocol import MAX_BATCH, Backend, Cancel, Retry
 from jobqueue.errors import InvalidOption, InvalidState, JobFailed, JobNotFound
-from jobqueue.model.events import EventType
 from jobqueue.model.links import FlowRecord
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.queue import Queue
+from jobqueue.results import finish_reader
 
 _AT_ONCE = 50
 _ENDED = ("completed", "failed", "cancelled", "removed")
@@ -162,27 +162,14 @@ class FlowHandle:
         return FlowStatus(self.id, tuple(await _nodes(backend, record))), record
 
     async def _ended(self, timeout: float | None) -> tuple[FlowStatus, FlowRecord]:
-        async with asyncio.timeout(timeout):
-            events = self._ends()
-            try:
-                # The cursor is taken first, so that nothing falls between the look and the wait.
-                await anext(events)
-                while True:
-                    status, record = await self._look()
-                    # A job of another queue may have ended, and its result not be here yet: the event comes with it.
-                    if status.finished and len(record.ended) == len(record.members):
-                        return status, record
-                    await anext(events)
-            finally:
-                await events.aclose()
+        async def look() -> tuple[FlowStatus, FlowRecord] | None:
+            status, record = await self._look()
+            # A job of another queue may have ended, and its result not be here yet: the event comes with it.
+            return (status, record) if status.finished and len(record.ended) == len(record.members) else None
 
-    async def _ends(self) -> AsyncGenerator[None]:
-        backend = await self.queue.backend()
-        cursor = (await backend.events(self.queue.name, None, 0)).cursor
-        yield
-        async for event in self.queue.events(after=cursor):
-            if event.type is EventType.FLOWED and event.job_id == self.id:
-                yield
+        async with asyncio.timeout(timeout):
+            reader = finish_reader(await self.queue.backend(), self.queue.name)
+            return await reader.flow_ended(self.id, look)
 
     def __repr__(self) -> str:
         return f"<FlowHandle {self.id} in {self.queue.name}>"
