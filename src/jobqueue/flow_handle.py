@@ -92,7 +92,8 @@ _STYLES = {
 class FlowHandle:
     """A submitted flow. ``queue`` is its home.
 
-    100 flows that have ended are remembered in each queue, for a week; afterwards everything here raises JobNotFound.
+    The last 1000 flows that have ended are remembered in each queue, for a week (the last 100 once one of more than
+    1000 jobs has ended); afterwards everything here raises JobNotFound.
     """
 
     def __init__(self, queue: Queue, id: str) -> None:  # noqa: A002  (the word for it)
