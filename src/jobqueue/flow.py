@@ -111,7 +111,18 @@ class Flow:
     @overload
     def add(
         self,
-        type: str | JobType[Any, Any],
+        type: JobType[DataT, ResultT],
+        data: Mapping[str, object] | list[Any] | tuple[Any, ...],
+        *,
+        after: Iterable[DependsOn] = (),
+        name: str | None = None,
+        queue: Queue | str | None = None,
+        **options: Unpack[JobWishes],
+    ) -> Node[DataT, ResultT]: ...
+    @overload
+    def add(
+        self,
+        type: str,
         data: object = None,
         *,
         after: Iterable[DependsOn] = (),
