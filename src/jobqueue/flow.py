@@ -16,11 +16,11 @@ from typing_extensions import TypeVar
 
 from jobqueue.backends.protocol import FlowMember, NewFlow
 from jobqueue.catalogue import KNOWN_TYPES
-from jobqueue.errors import InvalidOption
+from jobqueue.errors import InvalidName, InvalidOption
 from jobqueue.flow_handle import FlowHandle
 from jobqueue.ids import new_job_id
 from jobqueue.job_type import JobType
-from jobqueue.model.links import MOST_IN_FLOW, After, DependsOn, Need, OnFailure, need_of, needs_of
+from jobqueue.model.links import MOST_IN_FLOW, After, DependsOn, Need, OnFailure, is_list, need_of, needs_of
 from jobqueue.model.naming import checked_job_id
 from jobqueue.model.options import Path, Ref
 from jobqueue.new_job import CheckedJob, JobWishes, NewJob, checked_job, new_job
@@ -111,7 +111,18 @@ class Flow:
     @overload
     def add(
         self,
-        type: str | JobType[Any, Any],
+        type: JobType[DataT, ResultT],
+        data: Mapping[str, object] | list[Any] | tuple[Any, ...],
+        *,
+        after: Iterable[DependsOn] = (),
+        name: str | None = None,
+        queue: Queue | str | None = None,
+        **options: Unpack[JobWishes],
+    ) -> Node[DataT, ResultT]: ...
+    @overload
+    def add(
+        self,
+        type: str,
         data: object = None,
         *,
         after: Iterable[DependsOn] = (),
@@ -139,11 +150,13 @@ class Flow:
             raise InvalidOption(f"a flow has {MOST_IN_FLOW} nodes at the most")
         target = self._target(queue)
         job = new_job(type, data, options)
-        label = name if name is not None else f"{_type_name(type)}-{len(self.nodes)}"
+        label = f"{_type_name(type)}-{len(self.nodes)}" if name is None else _checked_label(name)
         if label in self.nodes:
             raise InvalidOption(f"the flow has a node {label!r} already: names are unique in a flow")
         refs: list[Ref] = []
         job.data = _without_references(data, (), refs, self)
+        if not is_list(after):
+            raise InvalidOption("after must be a list of nodes or jobs: after=[node]")
         if len(refs) > _MOST_REFS:
             raise InvalidOption(f"data may hold {_MOST_REFS} results of others at the most, not {len(refs)}")
         job.depends_on = self._needs(job, [*job.depends_on, *after], refs)
@@ -161,14 +174,15 @@ class Flow:
     def chain(self, *jobs: NewJob, after: Iterable[DependsOn] = ()) -> list[Node[Any, Any]]:
         """Add jobs that run one after the other; returns their nodes."""
         nodes: list[Node[Any, Any]] = []
-        first = list(after)
         for job in jobs:
-            nodes.append(self._add(job, [nodes[-1]] if nodes else first))
+            nodes.append(self._add(job, [nodes[-1]] if nodes else after))
         return nodes
 
     def fan_out(self, jobs: Iterable[NewJob], *, after: Iterable[DependsOn] = ()) -> list[Node[Any, Any]]:
         """Add jobs that may run at the same time; returns their nodes."""
-        first = list(after)
+        if not is_list(jobs):
+            raise InvalidOption("fan_out takes a list of jobs: fan_out([NewJob(…), …])")
+        first = list(after) if is_list(after) else after
         return [self._add(job, first) for job in jobs]
 
     def fan_in(self, job: NewJob, *, after: Sequence[DependsOn]) -> Node[Any, Any]:
@@ -199,6 +213,8 @@ class Flow:
         return FlowHandle(self.queue, self.id)
 
     def _add(self, job: NewJob, after: Iterable[DependsOn]) -> Node[Any, Any]:
+        if not isinstance(job, NewJob):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(f"each job must be a NewJob(type, data), not {type(job).__name__}")
         names = JobWishes.__annotations__
         options = {name: getattr(job, name) for name in names if getattr(job, name) != getattr(_BLANK, name)}
         add = cast("Callable[..., Node[Any, Any]]", self.add)
@@ -237,6 +253,17 @@ def replace_needs(checked: CheckedJob, needs: Sequence[Need]) -> CheckedJob:
 
 
 _BLANK = NewJob("blank")
+
+
+def _checked_label(name: str) -> str:
+    if isinstance(name, str) and name:  # pyright: ignore[reportUnnecessaryIsInstance]
+        try:
+            return checked_job_id(name)
+        except InvalidName:
+            pass
+    raise InvalidName(
+        f"name {name!r:.60} is not allowed for a node, whose job id it is part of: use A-Z a-z 0-9 . _ : @ / + = ~ -"
+    )
 
 
 def _type_name(declared: str | JobType[Any, Any]) -> str:

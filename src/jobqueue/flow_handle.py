@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ from pydantic_core import from_json
 
 from jobqueue.backends.protocol import MAX_BATCH, Backend, Cancel, Retry
 from jobqueue.errors import InvalidOption, InvalidState, JobFailed, JobNotFound
-from jobqueue.model.events import EventType
 from jobqueue.model.links import FlowRecord
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.queue import Queue
+from jobqueue.results import finish_reader
 
 _AT_ONCE = 50
 _ENDED = ("completed", "failed", "cancelled", "removed")
@@ -92,7 +92,8 @@ _STYLES = {
 class FlowHandle:
     """A submitted flow. ``queue`` is its home.
 
-    100 flows that have ended are remembered in each queue, for a week; afterwards everything here raises JobNotFound.
+    The last 1000 flows that have ended are remembered in each queue, for a week (the last 100 once one of more than
+    1000 jobs has ended); afterwards everything here raises JobNotFound.
     """
 
     def __init__(self, queue: Queue, id: str) -> None:  # noqa: A002  (the word for it)
@@ -105,39 +106,23 @@ class FlowHandle:
 
     async def wait(self, timeout: float | None = None) -> FlowStatus:
         """Return when every job has ended. Wakes by the flow's event; ``timeout`` in seconds raises TimeoutError."""
-        async with asyncio.timeout(timeout):
-            events = self._ends()
-            try:
-                # The cursor is taken first, so that nothing falls between the look and the wait.
-                await anext(events)
-                while True:
-                    status = await self.status()
-                    if status.finished:
-                        return status
-                    await anext(events)
-            finally:
-                await events.aclose()
+        return (await self._ended(timeout))[0]
 
     async def result(self, timeout: float | None = None) -> dict[str, Any]:
         """What the last jobs returned (those that nobody in the flow depends on), by name, as JSON values.
 
-        Waits as ``wait`` does. Raises JobFailed, naming the first job that did not complete.
+        Waits as ``wait`` does. Raises JobFailed if not all of those completed, naming the first job that did not. A
+        failure that the jobs after it put up with (``on_failure``) is none.
         """
-        await self.wait(timeout)
-        status, record = await self._look()
-        for node in status.nodes:
-            if node.state != "completed":
-                raise JobFailed(
-                    f"flow {self.id!r}: {node.name!r} {'failed' if node.state == 'failed' else 'was ' + node.state}",
-                    error_type=node.state,
-                    error_message=node.name,
-                )
+        status, record = await self._ended(timeout)
         needed = {parent for node in status.nodes for parent in node.after}
+        last = [node for node in status.nodes if node.name not in needed]
+        if any(node.state != "completed" for node in last):
+            raise _failure(self.id, next(node for node in status.nodes if node.state != "completed"))
         results: dict[str, Any] = {}
-        for node in status.nodes:
-            if node.name not in needed:
-                stored = record.ended[f"{node.queue}/{node.id}"].result
-                results[node.name] = None if stored is None else ANY_JSON.decode(stored, what="result")
+        for node in last:
+            stored = record.ended[f"{node.queue}/{node.id}"].result
+            results[node.name] = None if stored is None else ANY_JSON.decode(stored, what="result")
         return results
 
     async def cancel(self, reason: str = "", *, branch: str | None = None) -> int:
@@ -177,16 +162,23 @@ class FlowHandle:
             )
         return FlowStatus(self.id, tuple(await _nodes(backend, record))), record
 
-    async def _ends(self) -> AsyncGenerator[None]:
-        backend = await self.queue.backend()
-        cursor = (await backend.events(self.queue.name, None, 0)).cursor
-        yield
-        async for event in self.queue.events(after=cursor):
-            if event.type is EventType.FLOWED and event.job_id == self.id:
-                yield
+    async def _ended(self, timeout: float | None) -> tuple[FlowStatus, FlowRecord]:
+        async def look() -> tuple[FlowStatus, FlowRecord] | None:
+            status, record = await self._look()
+            # A job of another queue may have ended, and its result not be here yet: the event comes with it.
+            return (status, record) if status.finished and len(record.ended) == len(record.members) else None
+
+        async with asyncio.timeout(timeout):
+            reader = finish_reader(await self.queue.backend(), self.queue.name)
+            return await reader.flow_ended(self.id, look)
 
     def __repr__(self) -> str:
         return f"<FlowHandle {self.id} in {self.queue.name}>"
+
+
+def _failure(flow: str, node: FlowNode) -> JobFailed:
+    how = "failed" if node.state == "failed" else f"was {node.state}"
+    return JobFailed(f"flow {flow!r}: {node.name!r} {how}", error_type=node.state, error_message=node.name)
 
 
 async def _nodes(backend: Backend, record: FlowRecord) -> list[FlowNode]:

@@ -1,4 +1,4 @@
-"""Waiting for a job to finish: by its event, never by polling.
+"""Waiting for a job or a flow to finish: by its event, never by polling.
 
 One reader for each backend and queue follows the events for as long as somebody waits, and a few seconds longer:
 whoever waits for one job after the other finds it reading.
@@ -7,6 +7,9 @@ whoever waits for one job after the other finds it reading.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from jobqueue.backends.protocol import Backend
@@ -18,12 +21,13 @@ from jobqueue.patience import Patience
 _READ_SECONDS = 30.0
 _LINGER_SECONDS = 5.0
 
+FoundT = TypeVar("FoundT")
 Finish = JobRecord | Event
 """How a wait ends: with the finished job, or with its finishing event where the job itself is gone already."""
 
 
 class FinishReader:
-    """Follows one queue's events and wakes whoever waits for the job that an event is about."""
+    """Follows one queue's events and wakes whoever waits for the job or flow that an event is about."""
 
     def __init__(self, backend: Backend, queue: str) -> None:
         self._backend = backend
@@ -39,9 +43,7 @@ class FinishReader:
 
         The cursor is taken before the job is looked at, so that nothing falls between the two.
         """
-        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(job_id, []).append(future)
-        try:
+        with self._waiting(job_id) as future:
             await self._follow()
             record = await self._backend.get(self._queue, job_id)
             if record is None:
@@ -49,11 +51,19 @@ class FinishReader:
             if record.state.finished:
                 return record
             event = await future
-        finally:
-            self._forget(job_id, future)
         if event.type is EventType.COMPLETED and event.detail:
             return event
         return await self._backend.get(self._queue, job_id) or event
+
+    async def flow_ended(self, flow: str, look: Callable[[], Awaitable[FoundT | None]]) -> FoundT:
+        """Return what ``look`` finds: it is called at once, and, until it finds something, when the flow has ended."""
+        while True:
+            with self._waiting(_flow_key(flow)) as future:
+                await self._follow()
+                found = await look()
+                if found is not None:
+                    return found
+                await future
 
     async def _past_finish(self, job_id: str) -> Event:
         """The finishing event of a job that retention dropped before anyone looked."""
@@ -109,17 +119,27 @@ class FinishReader:
             if not ready.done():
                 ready.set_result(None)
             for event in page.events:
-                if event.type in FINISHING:
-                    for future in self._waiters.get(event.job_id, ()):
+                key = event.job_id if event.type in FINISHING else _flow_key(event.job_id)
+                if event.type in FINISHING or event.type is EventType.FLOWED:
+                    for future in self._waiters.get(key, ()):
                         if not future.done():
                             future.set_result(event)
 
-    def _forget(self, job_id: str, future: asyncio.Future[Event]) -> None:
-        futures = self._waiters.get(job_id, [])
+    @contextmanager
+    def _waiting(self, key: str) -> Generator[asyncio.Future[Event]]:
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(key, []).append(future)
+        try:
+            yield future
+        finally:
+            self._forget(key, future)
+
+    def _forget(self, key: str, future: asyncio.Future[Event]) -> None:
+        futures = self._waiters.get(key, [])
         if future in futures:
             futures.remove(future)
         if not futures:
-            self._waiters.pop(job_id, None)
+            self._waiters.pop(key, None)
         if not self._waiters and self._leaving is None:
             self._leaving = asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._leave)
 
@@ -128,6 +148,11 @@ class FinishReader:
         if not self._waiters and self._task is not None:
             self._task.cancel()
             self._task = None
+
+
+def _flow_key(flow: str) -> str:
+    # No job's id has a space.
+    return f"flow {flow}"
 
 
 _READERS: WeakKeyDictionary[Backend, dict[str, FinishReader]] = WeakKeyDictionary()

@@ -31,10 +31,11 @@ class Schedule:
     ``end`` (aware datetimes) bound it, both included; ``limit`` is how often it runs in all. ``jitter`` (seconds or
     timedelta) runs it up to so much later, by a draw that is fixed for each tick.
 
-    ``catch_up`` is for ticks that no worker was there for, found more than a minute late: ``"skip"`` drops them,
-    ``"one"`` makes up for all of them by one run, ``"all"`` runs each (the last 100). ``overlap="skip"`` leaves a tick
-    out while the schedule's last job is unfinished. ``job`` is what is put in at each tick, with all of ``NewJob``'s
-    options but ``delay``, ``run_at``, ``depends_on`` and ``job_id``; its id is made of the schedule and the tick.
+    ``catch_up`` is for ticks that no worker was there for, found more than a minute late or when the next one was due
+    as well: ``"skip"`` drops them, ``"one"`` makes up for all of them by one run, ``"all"`` runs each (the last 100).
+    ``overlap="skip"`` leaves a tick out while the schedule's last job is unfinished. ``job`` is what is put in at each
+    tick, with all of ``NewJob``'s options but ``delay``, ``run_at``, ``depends_on`` and ``job_id``; its id is made of
+    the schedule and the tick.
 
     Raises InvalidName or InvalidOption.
     """

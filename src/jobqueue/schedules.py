@@ -44,6 +44,8 @@ class Schedules:
         counted, and stays paused if it was; where the times are the same, the next run is too. Raises InvalidInput,
         with nothing written, also if it would never run; BackendFull where the queue has 100 000.
         """
+        if not isinstance(schedule, Schedule):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(f"put takes a Schedule(id, …, job=NewJob(…)), not {type(schedule).__name__}")
         job = job_bytes(schedule.job, self._defaults, KNOWN_TYPES)
         return await put_schedule(await self._backend(), self._queue, schedule.id, schedule.plan, job)
 
@@ -153,7 +155,8 @@ async def put_schedule(
             return StoredSchedule(known)
         same_times = known is not None and _timing(known) == plan.timing
         anchor_ms = known.anchor_ms if known is not None and same_times else now_ms
-        if known is None and plan.after(now_ms, anchor_ms) is None:
+        if not declared and plan.after(now_ms, anchor_ms) is None:
+            # What the code declares ends one day while the code is still there: workers start all the same.
             raise InvalidOption(f"schedule {schedule!r} would never run: there is no such time between now and its end")
         paused = known is not None and known.paused
         kept_ms = known.tick_ms if known is not None and same_times else None

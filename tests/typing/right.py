@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import Any, assert_type
 
 from pydantic import BaseModel
 
-from jobqueue import Batch, Job, JobType, NewJob, Queue, Schedule, StoredSchedule, processor, scheduled
+from jobqueue import Batch, Flow, Job, JobType, NewJob, Node, Queue, Schedule, StoredSchedule, processor, scheduled
 
 
 class Ticket(BaseModel):
     number: int
 
 
+BY_NUMBER = JobType("typing.by.number", int, result=Ticket)
 TICKET = JobType("typing.ticket", Ticket, result=int)
 
 
@@ -60,3 +61,13 @@ async def use(queue: Queue) -> None:
     assert_type((await together.enqueue(Ticket(number=1))).data, Ticket)
     await queue.enqueue("by.name", {"anything": True})
     await queue.enqueue_many([NewJob(TICKET, Ticket(number=1)), NewJob("by.name")])
+
+
+async def flows(queue: Queue) -> None:
+    flow = Flow(queue)
+    number = flow.add(TICKET, Ticket(number=1))
+    assert_type(number, Node[Ticket, int])
+    assert_type(flow.add(TICKET, {"number": number.result}, after=[number]), Node[Ticket, int])
+    assert_type(flow.add(BY_NUMBER, number.result), Node[int, Ticket])
+    assert_type(flow.add("by.name", {"anything": number.result}), Node[Any, Any])
+    assert_type(await (await flow.submit()).result(), dict[str, Any])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from jobqueue import (
     Batch,
     Flow,
     FlowHandle,
+    InvalidName,
     InvalidOption,
     Job,
     JobFailed,
@@ -26,6 +28,7 @@ from jobqueue import (
     Worker,
 )
 from jobqueue.backends import Backend
+from jobqueue.backends.protocol import EventPage
 
 
 class Invoice(BaseModel):
@@ -139,6 +142,7 @@ class TestDependsOn:
         bad: list[dict[str, Any]] = [
             {"depends_on": job},
             {"depends_on": "job"},
+            {"depends_on": 5},
             {"depends_on": [job.id]},
             {"depends_on": [("a",)]},
             {"depends_on": [job], "on_failure": "explode"},
@@ -248,6 +252,20 @@ class TestFlow:
             assert job.result_value == {"got": "now"}
         assert ran.count(fine.id) == 1, "what completed is not run again"
 
+    async def test_a_failure_that_is_put_up_with_leaves_the_result(
+        self, tickets: Queue, registry: Registry, ran: list[str]
+    ) -> None:
+        flow = Flow(tickets)
+        bad = flow.add("break", name="bad")
+        flow.add("note", 1, name="seen", after=[After(bad, on_failure="run")])
+        flow.add("note", 2, name="ignored", after=[bad], on_failure="ignore")
+        handle = await flow.submit()
+        async with Worker(tickets, registry=registry):
+            assert await handle.result(timeout=20) == {"seen": 1, "ignored": 2}
+            status = await handle.status()
+            assert (status.counts, status.succeeded) == ({"failed": 1, "completed": 2}, False)
+        assert len(ran) == 3
+
     async def test_a_flow_is_cancelled_from_the_end(self, tickets: Queue, registry: Registry, ran: list[str]) -> None:
         flow = Flow(tickets)
         a, b, *_ = flow.chain(*(NewJob("note", number) for number in range(5)))
@@ -274,6 +292,31 @@ class TestFlow:
             assert (await (await submit()).wait(timeout=20)).succeeded
         assert len(ran) == 2
 
+    async def test_those_who_wait_share_one_reader(
+        self, tickets: Queue, registry: Registry, ran: list[str], backend: Backend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read, reading, most = backend.events, 0, 0
+
+        async def counted(queue: str, cursor: str | None, wait: float) -> EventPage:
+            nonlocal reading, most
+            reading += 1
+            most = max(most, reading)
+            try:
+                return await read(queue, cursor, wait)
+            finally:
+                reading -= 1
+
+        monkeypatch.setattr(backend, "events", counted)
+        flows = [Flow(tickets) for _ in range(20)]
+        for number, flow in enumerate(flows):
+            flow.add("note", number, name="a")
+        handles = [await flow.submit() for flow in flows]
+        results = asyncio.gather(*(handle.result(timeout=20) for handle in handles))
+        async with Worker(tickets, registry=registry):
+            assert await results == [{"a": number} for number in range(20)]
+        assert len(ran) == 20
+        assert most == 1
+
     async def test_bad_graphs_are_refused(self, tickets: Queue) -> None:
         flow, other = Flow(tickets), Flow(tickets)
         node = flow.add("note", name="a")
@@ -285,6 +328,15 @@ class TestFlow:
             other.add("note", {"x": node.result})
         with pytest.raises(InvalidOption, match="empty"):
             await other.submit()
+        with pytest.raises(InvalidOption, match="list of nodes"):
+            flow.add("note", after=node)  # pyright: ignore[reportArgumentType]
+        with pytest.raises(InvalidOption, match="must be a NewJob"):
+            flow.chain([NewJob("note")])  # pyright: ignore[reportArgumentType]
+        with pytest.raises(InvalidOption, match="list of jobs"):
+            flow.fan_out(NewJob("note"))  # pyright: ignore[reportArgumentType]
+        for name in ("", 5, "a b"):
+            with pytest.raises(InvalidName, match="for a node"):
+                flow.add("note", name=name)  # pyright: ignore[reportArgumentType]
         with pytest.raises(InvalidOption, match="looped"):
             list(node.result)
         with pytest.raises(JobNotFound):

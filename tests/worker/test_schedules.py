@@ -161,7 +161,15 @@ class TestHandle:
             await tickets.schedules.put(Schedule("s", every=60, end=MIDNIGHT, job=NIGHTLY))
         with pytest.raises(InvalidData):
             await tickets.schedules.put(Schedule("s", every=60, job=NewJob("x", object())))
+        with pytest.raises(InvalidOption, match="takes a Schedule"):
+            await tickets.schedules.put("s")  # pyright: ignore[reportArgumentType]
         assert await tickets.schedules.count() == 0
+        known = await tickets.schedules.put(Schedule("s", every=60, job=NIGHTLY))
+        with pytest.raises(InvalidOption, match="never run"):
+            await tickets.schedules.put(Schedule("s", every=30, end=MIDNIGHT, job=NIGHTLY))
+        found = await tickets.schedules.get("s")
+        assert found is not None
+        assert (found.next_run, found.every, found.ended) == (known.next_run, 60, False)
 
     async def test_a_day_of_hours(self, tickets: Queue, registry: Registry, ran: list[str], clock: ManualClock) -> None:
         await tickets.schedules.put(Schedule("hourly", cron="@hourly", job=NIGHTLY))
@@ -439,6 +447,23 @@ class TestDeclared:
         registry.scheduled("@daily", data=1)(typed)
         with pytest.raises(RegistrationError, match="id of its own"):
             registry.scheduled("@daily", data=2)(typed)
+
+    async def test_one_that_has_ended_keeps_no_worker_from_starting(self, reports: Queue, clock: ManualClock) -> None:
+        registry, ran = Registry(), list[str]()
+
+        @registry.scheduled("@hourly", end=MIDNIGHT - timedelta(days=1), id="ended")
+        @registry.scheduled("@hourly", id="hourly")
+        @registry.processor("report.nightly")
+        async def report(job: Job) -> None:
+            ran.append(job.id)
+
+        async with Worker(reports, registry=registry, clock=clock, lease=SLOW) as worker:
+            await clock.advance(hours=2)
+            await worker.drain()
+        assert ran == hours(1, 2)
+        ended = await reports.schedules.get("ended")
+        assert ended is not None
+        assert (ended.ended, ended.next_run, ended.runs) == (True, None, 0)
 
     async def test_which_queue_must_be_clear(self, reports: Queue, clock: ManualClock) -> None:
         registry = Registry()

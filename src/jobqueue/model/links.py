@@ -82,7 +82,7 @@ def needs_of(
     depends_on: Iterable[DependsOn], on_failure: OnFailure | str, *, most: int = MOST_NEEDS
 ) -> tuple[Need, ...]:
     """Validated edges, each job once. Raises InvalidOption or InvalidName."""
-    if isinstance(depends_on, (str, JobRef)):
+    if not is_list(depends_on):
         raise InvalidOption("depends_on must be a list of jobs: depends_on=[job], or [(queue, job_id)]")
     policy = checked_policy(on_failure)
     needs: dict[str, Need] = {}
@@ -92,6 +92,11 @@ def needs_of(
     if len(needs) > most:
         raise InvalidOption(f"a job may depend on {most} others at the most, not {len(needs)}: submit them as a Flow")
     return tuple(needs.values())
+
+
+def is_list(value: object) -> bool:
+    """Whether somebody gave several, and not the one itself."""
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, JobRef))
 
 
 def checked_policy(value: OnFailure | str) -> OnFailure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from jobqueue import Batch, Job, JobType, NewJob, Queue, Schedule, Worker, processor, scheduled
+from jobqueue import Batch, Flow, Job, JobType, NewJob, Queue, Schedule, Worker, processor, scheduled
 
 
 class Ticket(BaseModel):
@@ -44,4 +44,8 @@ async def use(queue: Queue) -> None:
     Schedule("s", cron="@daily")  # error
     Schedule("s", cron="@daily", catch_up="some", job=NewJob("x"))  # error
     scheduled("@daily", prio=1)  # error
+    flow = Flow(queue)
+    number = flow.add(TICKET, Ticket(number=1))
+    flow.add(TICKET, number.result)  # error
+    flow.add(TICKET, Other(name="x"))  # error
     print(text)

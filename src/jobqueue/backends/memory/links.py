@@ -19,7 +19,9 @@ from jobqueue.model.unique import Unique
 if TYPE_CHECKING:
     from jobqueue.backends.memory.shelf import Shelf
 
-FLOWS_KEPT, FLOW_MS = 100, 604_800_000
+FLOWS_KEPT, FLOW_MS = 1000, 604_800_000
+LARGE_FLOW, KEPT_WITH_LARGE = 1000, 100
+"""Once a flow of more jobs than that has ended, no more than so many are kept, whatever their size."""
 GATE = "g"
 KEY_GATE = "unique"
 """What a job waits for that is kept until another one with its key is done."""
@@ -183,7 +185,7 @@ def note(shelf: Shelf, flow: str, member: str, ended: Ended, now_ms: int) -> Non
         return
     links.done[flow] = now_ms
     shelf.tell_flowed(flow, now_ms)
-    while len(links.done) > FLOWS_KEPT:
+    while len(links.done) > (KEPT_WITH_LARGE if len(noted) > LARGE_FLOW else FLOWS_KEPT):
         links.forget_flow(next(iter(links.done)))
 
 

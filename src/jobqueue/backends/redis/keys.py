@@ -35,7 +35,7 @@ the result); '' as long as the outbox has some still to tell |
 | ``staged:<flow>``    | hash   | a flow's jobs, by place, until they are delivered; what is not committed expires |
 | ``graph:<flow>``     | hash   | what a flow remembers of its members, by "queue/id" |
 | ``ended:<flow>``     | hash   | those of them that have ended: "state ms", and result on the next line |
-| ``flows`` ``flowed`` | zset   | flows under way, by ms of submission; the last 100 that ended, like finished jobs |
+| ``flows`` ``flowed`` | zset   | flows under way, by ms of submission; the last that ended, like finished jobs     |
 | ``calls``            | hash   | caller to its last call, so that a repeat is recognised; gates that are open |
 | ``wake``             | zset   | the marker that one idle worker pops |
 | ``events``           | stream | what happened, one entry a script |

@@ -173,11 +173,13 @@ local function note_ending(P, now, flow, member, state, at, result)
   if not redis.pcall('HGET', P .. 'graph:' .. flow, member) then return end
   local ended_key = P .. 'ended:' .. flow
   redis.call('HSET', ended_key, member, state .. ' ' .. at .. '\n' .. result)
-  if redis.call('HLEN', ended_key) < redis.call('HLEN', P .. 'graph:' .. flow) then return end
+  local size = redis.call('HLEN', P .. 'graph:' .. flow)
+  if redis.call('HLEN', ended_key) < size then return end
   if redis.call('ZREM', P .. 'flows', flow) == 0 then return end
   redis.call('ZADD', P .. 'flowed', score_text(finished_score(P, 'flowed', now)), flow)
   tell('flowed', flow)
-  local excess = redis.call('ZCARD', P .. 'flowed') - 100
+  -- A large one leaves room for no more than so many, whatever their size.
+  local excess = redis.call('ZCARD', P .. 'flowed') - (size > 1000 and 100 or 1000)
   if excess > 0 then
     for _, old in ipairs(redis.call('ZRANGE', P .. 'flowed', 0, excess - 1)) do forget_flow(P, old) end
   end
