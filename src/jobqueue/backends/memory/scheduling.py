@@ -49,6 +49,7 @@ def remove(shelf: Shelf, schedule: str) -> bool:
     """See :meth:`jobqueue.backends.scheduling.Scheduling.remove_schedule`."""
     shelf.schedules_due.discard(schedule)
     shelf.fired_by_hand.pop(schedule, None)
+    shelf.ticked.pop(schedule, None)
     return shelf.schedules.pop(schedule, None) is not None
 
 
@@ -103,12 +104,18 @@ def fire(shelf: Shelf, firings: Sequence[Firing], room: Room, now_ms: int) -> li
             known = shelf.schedules.get(firing.id)
             if known is not None and stand.get(known.last_job, known.last_job) != known.last_job:
                 shelf.schedules[firing.id] = replace(known, last_job=stand[known.last_job])
+            ticked = shelf.ticked.get(firing.id, "")
+            if ticked in stand:
+                shelf.ticked[firing.id] = stand[ticked]
     return answers
 
 
 def _alone(shelf: Shelf, known: ScheduleRecord, firing: Firing) -> tuple[NewRecord, ...]:
-    last = shelf.jobs.get(known.last_job)
-    return () if last is not None and not last.state.finished else firing.jobs[:1]
+    for job_id in (known.last_job, shelf.ticked.get(firing.id, "")):
+        before = shelf.jobs.get(job_id)
+        if before is not None and not before.state.finished:
+            return ()
+    return firing.jobs[:1]
 
 
 def _move_on(shelf: Shelf, known: ScheduleRecord, firing: Firing, made: tuple[NewRecord, ...], now_ms: int) -> None:
@@ -118,6 +125,8 @@ def _move_on(shelf: Shelf, known: ScheduleRecord, firing: Firing, made: tuple[Ne
         shelf.schedules[firing.id] = known
         shelf.fired_by_hand[firing.id] = made[-1].id
         return
+    if made:
+        shelf.ticked[firing.id] = made[-1].id
     runs = known.runs + len(made)
     ended = 0 < firing.limit <= runs
     shelf.schedules[firing.id] = replace(

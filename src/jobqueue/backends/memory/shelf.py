@@ -92,6 +92,8 @@ class Shelf:
         self.schedules: dict[str, ScheduleRecord] = {}
         self.schedules_due = Timetable()
         self.fired_by_hand: dict[str, str] = {}
+        self.ticked: dict[str, str] = {}
+        """The job of each schedule's last tick; its last job may be one by hand."""
         self.endpoints: dict[str, EndpointRecord] = {}
         self.marker.clear()
         self.room_marker.clear()

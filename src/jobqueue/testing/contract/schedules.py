@@ -215,6 +215,20 @@ class ScheduleContract:
         record = await stored(backend, "a")
         assert (record.runs, record.skipped, record.last_job) == (2, 3, "a:3")
 
+    async def test_alone_heeds_the_last_tick_though_one_by_hand_came_after_it(
+        self, backend: Backend, clock: ManualClock
+    ) -> None:
+        now = clock.now_ms()
+        await backend.write_schedule(QUEUE, change("a", now))
+        await backend.fire_schedules(QUEUE, [tick("a", now, now + 1, "a:0", alone=True)])
+        (ticked,) = await claim(backend)
+        await backend.fire_schedules(QUEUE, [tick("a", now + 1, None, "a:hand", by_hand=True)])
+        (by_hand,) = await claim(backend)
+        await settle(backend, by_hand, Completed())
+        assert await backend.fire_schedules(QUEUE, [tick("a", now + 1, now + 2, "a:1", alone=True)]) == [0]
+        await settle(backend, ticked, Completed())
+        assert await backend.fire_schedules(QUEUE, [tick("a", now + 2, now + 3, "a:2", alone=True)]) == [1]
+
     async def test_the_limit_ends_it(self, backend: Backend, clock: ManualClock) -> None:
         now = clock.now_ms()
         await backend.write_schedule(QUEUE, change("a", now))

@@ -6,6 +6,11 @@
 -- COST: O(log n) for each schedule and job
 -- INCLUDES: clock events order state lines finish holds links places unique schedules
 local P, now = KEYS[1], now_ms(ARGV[1])
+local function unfinished(id)
+  local state = id and state_of(P, id)
+  return state == 'waiting' or state == 'active' or state == 'delayed' or state == 'blocked'
+end
+
 local head, places, later, answers, at = score_text(now) .. ' ', new_places(), {}, {}, 3
 local count, keyed = string.match(ARGV[2], '^(%d+)(u?)$')
 local waiting = 0
@@ -23,8 +28,8 @@ for firing = 1, tonumber(count) do
     answers[firing] = 1
   else
     local made, last, asked = 0, nil, nil
-    local before = alone and known[11] and state_of(P, known[11])
-    local busy = before == 'waiting' or before == 'active' or before == 'delayed' or before == 'blocked'
+    -- The last job may be one by hand, beside which a tick's may run.
+    local busy = alone and (unfinished(known[11]) or unfinished(redis.call('HGET', key, 'ticked')))
     for place = first, at - 1, 4 do
       if not busy then
         local job, wishes, record, verdict, stander = ARGV[place], ARGV[place + 2], ARGV[place + 3], 'new', nil
@@ -53,6 +58,7 @@ for firing = 1, tonumber(count) do
     if by_hand then
       redis.call('HSET', key, 'by_hand', asked)
     else
+      if last then redis.call('HSET', key, 'ticked', last) end
       local runs = (finite(known[9]) or 0) + made
       if limit > 0 and runs >= limit then next_tick, next_due = '', '' end
       redis.call('HSET', key, 'tick', next_tick, 'due', next_due, 'runs', score_text(runs),
