@@ -1,7 +1,7 @@
 """Claim: one job by hand, for consumers that are no workers.
 
 1. ``async with``: claim a job, waiting for one if need be, and keep its lease from a task of this loop.
-2. The block runs. If the lease is lost, or somebody cancels the job, the block is cancelled.
+2. The block runs. If the lease is lost, somebody cancels the job, or its ``timeout`` is over, the block is cancelled.
 3. How the block ends is the job's outcome, by the same rules as for a processor; it is handed in before the block is
    left.
 """
@@ -25,7 +25,16 @@ from typing_extensions import TypeVar
 from jobqueue.backends.protocol import Backend, Exchange, Page, Settlement
 from jobqueue.catalogue import KNOWN_TYPES
 from jobqueue.clock import SYSTEM_CLOCK
-from jobqueue.errors import BackendError, BackendUnavailable, InvalidData, JobCancelled, JobSignal, LeaseLost
+from jobqueue.errors import (
+    BackendError,
+    BackendUnavailable,
+    InvalidData,
+    JobCancelled,
+    JobQueueError,
+    JobSignal,
+    JobTimeout,
+    LeaseLost,
+)
 from jobqueue.inputs import bring_inputs
 from jobqueue.job import Job
 from jobqueue.model.options import JobOptions
@@ -61,7 +70,7 @@ class ClaimedJob(Job[DataT, ResultT], Generic[DataT, ResultT]):
 
 
 class Claim:
-    """An async context manager; made by ``Queue.claim``. It serves once."""
+    """An async context manager; made by ``Queue.claim``. It serves once: another use raises JobQueueError."""
 
     def __init__(
         self,
@@ -82,10 +91,14 @@ class Claim:
         self._worker = f"{socket.gethostname()[:40]}-{os.getpid()}-claim-{secrets.token_hex(4)}"
         self._sequence = 0
         self._scope = anyio.CancelScope()
+        self._used = False
         self._given_up = False
         self._waiting: asyncio.Task[bool] | None = None
 
     async def __aenter__(self) -> ClaimedJob[Any, Any]:
+        if self._used:
+            raise JobQueueError("this claim has had its job: call queue.claim() for each")
+        self._used = True
         self._backend = await self._open()
         record = await self._first()
         self._attempt = Attempt(record, None)
@@ -108,6 +121,8 @@ class Claim:
             raise
         self._keeper = asyncio.create_task(self._keep(), name=f"jobqueue claim {record.id}")
         self._scope.__enter__()
+        if self._policy.timeout is not None:
+            self._scope.deadline = anyio.current_time() + self._policy.timeout
         return self._job
 
     async def __aexit__(
@@ -123,7 +138,9 @@ class Claim:
                 None if swallowed else error
             )
         if stopped and (error is None or swallowed):
-            raise JobCancelled(f"job {self._job.id!r} was cancelled", reason=self._attempt.cancel_reason or "")
+            if self._attempt.cancel_reason is None:
+                raise JobTimeout(f"job {self._job.id!r} ran longer than its timeout of {self._policy.timeout} s")
+            raise JobCancelled(f"job {self._job.id!r} was cancelled", reason=self._attempt.cancel_reason)
         return isinstance(error, JobSignal)
 
     def _outcome(self, error: BaseException | None, *, stopped: bool) -> Outcome:

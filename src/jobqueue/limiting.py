@@ -12,6 +12,14 @@ from jobqueue.group import Group, GroupInfo
 from jobqueue.model.limits import NO_LIMITS, LimitChanges, Limits, changed
 from jobqueue.model.naming import checked_group
 
+
+def checked_limits(value: Limits | None) -> Limits | None:
+    """Raises InvalidOption for what is no Limits."""
+    if value is not None and not isinstance(value, Limits):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidOption(f"limits must be Limits(...), not {value!r}")
+    return value
+
+
 _NOTHING: dict[str, Any] = {one.name: getattr(NO_LIMITS, one.name) for one in fields(Limits)}
 
 

@@ -22,6 +22,7 @@ from jobqueue.default_backend import default_backend
 from jobqueue.errors import JobNotFound
 from jobqueue.job import Job
 from jobqueue.job_type import JobType
+from jobqueue.limiting import checked_limits
 from jobqueue.logs import JOB_ENQUEUED, emit, listening
 from jobqueue.model.limits import Limits
 from jobqueue.model.naming import checked_name
@@ -46,8 +47,8 @@ class Queue(Operating):
     the weakest options: a job type's and a call's come first. ``dead_letter`` names the queue that gets a
     letter for every job that fails for good; None turns letters off. ``limits`` are declared when this handle is
     first used: they hold for all workers and producers until they are changed, by hand or by another declaration.
-    Making a Queue costs nothing and writes nothing; raises InvalidName. ``schedules`` is what it does by the clock,
-    ``webhooks`` who is told of its jobs.
+    Making a Queue costs nothing and writes nothing; raises InvalidName, InvalidOption. ``schedules`` is what it does
+    by the clock, ``webhooks`` who is told of its jobs.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Queue(Operating):
         self.dead_letter = None if dead_letter == self.name else dead_letter
         self._backend = backend
         self._coalescer = Coalescer(self.name)
-        self._undeclared = limits
+        self._undeclared = checked_limits(limits)
         self._declaring = asyncio.Lock()
         self.schedules = Schedules(self.name, self.backend, self.defaults)
         self.webhooks = Webhooks(self.name, self.backend)
@@ -169,8 +170,8 @@ class Queue(Operating):
         Waits until there is a job, for ``timeout`` seconds at the most (TimeoutError). The lease is kept meanwhile.
         When the block ends the job is completed; where it raises, the job is retried or failed as in a processor and
         the exception goes on, but for signals such as Snooze. A block cancelled from outside hands its job back.
-        Raises LeaseLost if the job was another's by then, JobCancelled if somebody cancelled it. One round trip to
-        claim and two to settle.
+        Raises LeaseLost if the job was another's by then, JobCancelled if somebody cancelled it, JobTimeout if it ran
+        longer than its ``timeout``. One round trip to claim and two to settle.
         """
         return Claim(
             self.backend,

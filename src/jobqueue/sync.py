@@ -21,7 +21,9 @@ from jobqueue.connect import connect
 from jobqueue.errors import JobQueueError
 from jobqueue.job import Job
 from jobqueue.job_type import JobType
+from jobqueue.model.limits import Limits
 from jobqueue.model.record import JobError, JobState
+from jobqueue.model.times import Seconds
 from jobqueue.new_job import EnqueueOptions, JobDefaults, NewJob
 from jobqueue.operating import Counts
 from jobqueue.queue import Queue
@@ -42,7 +44,7 @@ class SyncQueue:
 
     ``url``, ``namespace`` and the fallback are those of ``connect``; queues with the same share a connection. May be
     used from many threads, and after a fork. In the thread of a running event loop every call raises JobQueueError: use
-    Queue there. Raises InvalidName.
+    Queue there. ``defaults``, ``dead_letter`` and ``limits`` are those of Queue. Raises InvalidName, InvalidOption.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class SyncQueue:
         namespace: str | None = None,
         defaults: JobDefaults | None = None,
         dead_letter: str | None = "dead-letter",
+        limits: Limits | None = None,
     ) -> None:
-        self.name = Queue(name, defaults=defaults, dead_letter=dead_letter).name
+        self.name = Queue(name, defaults=defaults, dead_letter=dead_letter, limits=limits).name
         self._defaults = defaults
         self._dead_letter = dead_letter
+        self._limits = limits
         self._address = (url, namespace)
         self._made: tuple[_Host, Queue] | None = None
 
@@ -79,10 +83,10 @@ class SyncQueue:
 
         return self._job(call)
 
-    def enqueue_many(self, jobs: Sequence[NewJob]) -> list[SyncJob[Any, Any]]:
+    def enqueue_many(self, jobs: Sequence[NewJob], *, wait: Seconds | None = None) -> list[SyncJob[Any, Any]]:
         """Put many jobs in, all or none, a thousand in each round trip. Errors as ``Queue.enqueue_many``."""
         host, queue = self._queue()
-        return [SyncJob(host, job) for job in host.run(queue.enqueue_many(jobs))]
+        return [SyncJob(host, job) for job in host.run(queue.enqueue_many(jobs, wait=wait))]
 
     def get(self, job_id: str) -> SyncJob[Any, Any] | None:
         """The job, or None."""
@@ -104,7 +108,13 @@ class SyncQueue:
         host = _Host.of_this_process()
         if self._made is None or self._made[0] is not host:
             backend = host.backend(*self._address)
-            queue = Queue(self.name, backend=backend, defaults=self._defaults, dead_letter=self._dead_letter)
+            queue = Queue(
+                self.name,
+                backend=backend,
+                defaults=self._defaults,
+                dead_letter=self._dead_letter,
+                limits=self._limits,
+            )
             self._made = host, queue
         return self._made
 

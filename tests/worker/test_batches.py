@@ -249,8 +249,18 @@ async def test_single_jobs_of_other_types_run_beside(tickets: Queue, registry: R
         assert await job.result(timeout=10) == "single"
 
 
+async def test_a_batch_may_be_of_one(tickets: Queue, registry: Registry) -> None:
+    @registry.processor("click", batch=Batch(size=1, wait=60))
+    async def track(jobs: list[Job]) -> list[int]:
+        return [len(jobs)] * len(jobs)
+
+    jobs = await tickets.enqueue_many([NewJob("click") for _ in range(3)])
+    async with Worker(tickets, registry=registry):
+        assert [await job.result(timeout=10) for job in jobs] == [1, 1, 1]
+
+
 def test_a_batch_is_checked() -> None:
-    for wrong in (1, 0, 1001, True, 2.5):
+    for wrong in (0, 1001, True, 2.5):
         with pytest.raises(InvalidOption, match="size must be"):
             Batch(size=wrong)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InvalidOption, match="60 s at the most"):

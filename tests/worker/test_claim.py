@@ -14,8 +14,11 @@ from jobqueue import (
     Job,
     JobCancelled,
     JobFailed,
+    JobQueueError,
     JobState,
+    JobTimeout,
     LeaseLost,
+    NewJob,
     Queue,
     Registry,
     Retry,
@@ -107,6 +110,28 @@ async def test_a_signal_is_carried_out_and_goes_no_further(tickets: Queue) -> No
         raise Snooze(3600)
     await job.refresh()
     assert (job.state, job.attempt) == (JobState.DELAYED, 0)
+
+
+async def test_a_job_s_timeout_ends_its_block(tickets: Queue) -> None:
+    job = await tickets.enqueue("ticket.created", timeout=0.05, retry=False)
+    with pytest.raises(JobTimeout, match=r"longer than its timeout of 0\.05 s"):
+        async with tickets.claim():
+            await asyncio.Event().wait()
+    await job.refresh()
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error.type == "JobTimeout"
+
+
+async def test_a_claim_serves_once(tickets: Queue) -> None:
+    await tickets.enqueue_many([NewJob("ticket.created"), NewJob("ticket.created")])
+    claim = tickets.claim()
+    async with claim:
+        pass
+    with pytest.raises(JobQueueError, match=r"call queue\.claim\(\) for each"):
+        async with claim:
+            raise AssertionError("there was a job for another claim")
+    assert (await tickets.counts()).waiting == 1
 
 
 async def test_a_stopped_consumer_hands_its_job_back(tickets: Queue) -> None:

@@ -22,8 +22,10 @@ from jobqueue import (
     JobQueueError,
     JobState,
     JobType,
+    Limits,
     NewJob,
     Queue,
+    QueueFull,
     Registry,
     SyncQueue,
     Worker,
@@ -126,6 +128,20 @@ def test_many_threads_share_one_connection_and_travel_together(url: str) -> None
         ids = list(pool.map(put, range(200)))
     assert len(set(ids)) == 200
     assert SyncQueue("tickets", url).counts().waiting == 200
+
+
+def test_limits_are_declared_and_room_is_waited_for(url: str) -> None:
+    with pytest.raises(InvalidOption, match="limits must be Limits"):
+        SyncQueue("tickets", url, limits=3)  # pyright: ignore[reportArgumentType]
+    tickets = SyncQueue("tickets", url, limits=Limits(max_waiting=1))
+    tickets.enqueue("ticket.created")
+    for refused in (
+        lambda: tickets.enqueue("ticket.created", wait=0.05),
+        lambda: tickets.enqueue_many([NewJob("ticket.created")], wait=0.05),
+    ):
+        with pytest.raises(QueueFull):
+            refused()
+    assert tickets.counts().waiting == 1
 
 
 async def test_in_an_event_loop_it_says_what_to_use() -> None:

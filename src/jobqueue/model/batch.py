@@ -24,8 +24,8 @@ class Batch:
     wait: Seconds = 0.5
 
     def __post_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or not 2 <= self.size <= LARGEST_BATCH:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidOption(f"batch: size must be a whole number from 2 to {LARGEST_BATCH}, not {self.size!r}")
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or not 1 <= self.size <= LARGEST_BATCH:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(f"batch: size must be a whole number from 1 to {LARGEST_BATCH}, not {self.size!r}")
         if span_ms("batch: wait", self.wait) > LONGEST_GATHERING * 1000:
             raise InvalidOption(f"batch: wait must be {LONGEST_GATHERING:.0f} s at the most, not {self.wait!r}")
 

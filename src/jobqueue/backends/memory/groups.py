@@ -177,12 +177,14 @@ class Groups:
     # Turns.
 
     def seat(self, group: str) -> None:
-        """A group that has jobs gets its turn, unless it has one or something holds it: at the end of the round."""
+        """A group that has jobs gets its turn, unless it has one or something holds it: at the end of the round, and a
+        hair before those that have had theirs in it, else their names would decide.
+        """
         held = self.is_paused(group) or self.resting.at_ms(group) is not None or self.at_limit(group)
         if held or self.turns.at_ms(group) is not None:
             return
         first = self.turns.first_ms() or 0
-        self.turns.put(group, first + self.limits_of(group).stride)
+        self.turns.put(group, first + self.limits_of(group).stride - 1)
 
     def vacate(self, group: str) -> None:
         """Nothing stays of a group without jobs but what somebody has set for it."""

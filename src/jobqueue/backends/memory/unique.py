@@ -92,6 +92,8 @@ class _Standing:
     id: str
     unfinished: bool = True
     begun: bool = False
+    expired: bool = False
+    """It will not run any more, though nobody has seen to it yet."""
     next: str | None = None
 
 
@@ -123,11 +125,13 @@ def _standing(shelf: Shelf, key: str, now_ms: int) -> _Standing | None:
     if record is None or record.state.finished:
         return None if hold.until_ms is None else _Standing(hold.id, unfinished=False)
     begun = record.state is JobState.ACTIVE or bool(record.failures or record.stalls) or record.id in shelf.keys.begun
-    return _Standing(hold.id, begun=begun, next=hold.next)
+    overdue = record.expires_ms is not None and record.expires_ms <= now_ms
+    expired = overdue and not begun and hold.until_ms is None
+    return _Standing(hold.id, begun=begun, expired=expired, next=hold.next)
 
 
 def _met(standing: _Standing | None, unique: Unique, job_id: str) -> tuple[Verdict, _Standing]:
-    if standing is None:
+    if standing is None or (standing.expired and not unique.replaces):
         return _NEW, _Standing(job_id)
     if not standing.unfinished or not unique.replaces:
         return Verdict(Fate.FELL, standing.id), standing
@@ -191,7 +195,9 @@ def rival(shelf: Shelf, job_id: str, now_ms: int) -> str | None:
     if unique is None or unique.ttl is not None:
         return None
     standing = _standing(shelf, unique.key, now_ms)
-    return standing.id if standing is not None and standing.unfinished and standing.id != job_id else None
+    if standing is None or not standing.unfinished or standing.expired or standing.id == job_id:
+        return None
+    return standing.id
 
 
 def take_again(shelf: Shelf, job_id: str, now_ms: int) -> None:

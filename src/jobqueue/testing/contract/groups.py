@@ -72,6 +72,32 @@ class GroupContract:
         assert sorted(claimed[:2]) == ["a0", "x0"]
         assert sorted(claimed[2:4]) == ["a1", "x1"]
 
+    async def test_turns_are_strict_from_the_first(self, backend: Backend) -> None:
+        for group in ("a", "b", "c"):
+            await fill(backend, group, 3)
+        served = [job_id for _ in range(9) for job_id in ids(await look(backend, 1))]
+        assert served == ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]
+
+    async def test_a_group_that_is_new_waits_for_one_round(self, backend: Backend) -> None:
+        for number in range(10):
+            await fill(backend, f"g{number}-", 4)
+        await look(backend, 14)
+        await fill(backend, "new", 1)
+        assert "new0" in [job_id for _ in range(11) for job_id in ids(await look(backend, 1))]
+
+    async def test_a_group_with_one_job_at_a_time_gets_its_share(self, backend: Backend) -> None:
+        for group in ("a", "b", "c"):
+            await fill(backend, group, 20)
+        await fill(backend, "x", 1)
+        served: list[str] = []
+        for number in range(24):
+            (lease,) = (await look(backend, 1)).leases
+            served.append(lease.group)
+            await settle(backend, lease, Completed())
+            if lease.group == "x":
+                await backend.enqueue(QUEUE, [grouped(f"x-{number}", "x")])
+        assert 5 <= served.count("x") <= 7
+
     async def test_a_large_group_starves_nobody(self, backend: Backend) -> None:
         for start in range(0, 10_000, 1000):
             await backend.enqueue(QUEUE, [grouped(f"big{start + number}", "big") for number in range(1000)])

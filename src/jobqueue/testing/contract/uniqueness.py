@@ -55,6 +55,25 @@ class UniqueContract:
         assert await order(backend) == ["a"]
         assert await told(backend, cursor, *EventType) == [(EventType.DEDUPLICATED, "a", "b")]
 
+    async def test_a_job_that_has_expired_lets_nobody_fall(self, backend: Backend, clock: ManualClock) -> None:
+        # Nobody has looked after it yet: no worker was there.
+        await ask(backend, "a", expires_in_ms=1000)
+        await ask(backend, "t", Unique("lasting", ttl=10), expires_in_ms=1000)
+        assert await stands(backend, "b") == "a"
+        await clock.advance(seconds=1)
+        assert await stands(backend, "t2", Unique("lasting", ttl=10)) == "t"
+        assert await stands(backend, "c") == "c"
+        assert await stands(backend, "d") == "c"
+        await start(backend, "c")
+        assert await state(backend, "a") is JobState.FAILED
+        assert await stands(backend, "e") == "c"
+
+    async def test_an_expired_job_is_replaced_all_the_same(self, backend: Backend, clock: ManualClock) -> None:
+        await ask(backend, "a", REPLACE, expires_in_ms=1000)
+        await clock.advance(seconds=1)
+        assert await stands(backend, "b", REPLACE) == "a"
+        assert (await start(backend, "a")).data == b'"b"'
+
     async def test_another_key_and_no_key_are_no_matter(self, backend: Backend) -> None:
         await ask(backend, "a")
         assert await stands(backend, "b", Unique("other")) == "b"

@@ -41,10 +41,12 @@ local function hold_of(P, now, key)
   local state = state_of(P, hold.id)
   local unfinished = state == 'waiting' or state == 'active' or state == 'delayed' or state == 'blocked'
   if unfinished then
-    local life = redis.pcall('HMGET', P .. 'life:' .. hold.id, 'unique', 'failures', 'stalls', 'begun')
+    local life = redis.pcall('HMGET', P .. 'life:' .. hold.id, 'unique', 'failures', 'stalls', 'begun', 'expires')
     -- Another job may have its id by now.
     unfinished = select(3, asked_of(life[1])) == key
     hold.begun = state == 'active' or life[2] or life[3] or life[4]
+    -- It will not run any more, though nobody has seen to it yet.
+    hold.expired = not hold.begun and not hold.till and life[5] and tonumber(life[5]) <= now
   end
   hold.unfinished = unfinished
   if not unfinished and not hold.till and not hold.next then return nil end
@@ -55,7 +57,7 @@ end
 local function rival(P, now, id)
   local mode, _, key = asked_of(from_life(P, id, 'unique'))
   local hold = key and mode ~= 't' and hold_of(P, now, key)
-  return hold and hold.unfinished and hold.id ~= id and hold.id or nil
+  return hold and hold.unfinished and not hold.expired and hold.id ~= id and hold.id or nil
 end
 
 local function take_key_again(P, now, id)

@@ -81,14 +81,15 @@ local function busy_of(P, group)
   return redis.call('ZLEXCOUNT', P .. 'busy', '[' .. group .. ' ', '(' .. group .. '!')
 end
 
--- A group that has jobs gets its turn, unless it has one or something holds it: at the end of the round.
+-- A group that has jobs gets its turn, unless it has one or something holds it: at the end of the round, and a hair before
+-- those that have had theirs in it, else their names would decide.
 local function seat(P, group)
   if redis.call('ZSCORE', P .. 'turns', group) then return end
   local spec = spec_of(P, group)
   if spec.paused or redis.call('ZSCORE', P .. 'resting', group) then return end
   if spec.concurrency and busy_of(P, group) >= spec.concurrency then return end
   local first = redis.call('ZRANGE', P .. 'turns', 0, 0, 'WITHSCORES')
-  redis.call('ZADD', P .. 'turns', score_text((tonumber(first[2] or 0)) + spec.stride), group)
+  redis.call('ZADD', P .. 'turns', score_text((tonumber(first[2] or 0)) + spec.stride - 1), group)
 end
 
 -- Nothing stays of a group without jobs but what somebody has set for it.

@@ -21,7 +21,12 @@ local function judge(P, now, found, id, word)
     found[key] = { id = id, unfinished = true }
     return 'new'
   end
-  if not hold.unfinished or mode == 'u' or mode == 't' then return 'fell', hold.id end
+  local lasts = mode == 'u' or mode == 't'
+  if lasts and hold.expired then
+    found[key] = { id = id, unfinished = true }
+    return 'new'
+  end
+  if not hold.unfinished or lasts then return 'fell', hold.id end
   if not hold.begun then return 'over', hold.id end
   if hold.next then return 'over', hold.next end
   if mode == 'r' then
