@@ -203,6 +203,8 @@ class Claim:
             page = await self._exchange(claim=1)
             if page.leases:
                 return page.leases[0]
+            if self._given_up:
+                break
             seconds = _WAIT_SECONDS
             if page.look_again_ms is not None:
                 seconds = min(seconds, max(0.001, (page.look_again_ms - page.now_ms) / 1000))

@@ -164,7 +164,9 @@ async def test_a_consumer_stopped_while_it_waits_takes_no_wake_up_with_it(ticket
         task = asyncio.create_task(consumer())
         await asyncio.sleep(0)
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(5):
+            # Not when its look of ten seconds would be over.
+            await asyncio.gather(task, return_exceptions=True)
     async with Worker(tickets, registry=registry):
         job = await tickets.enqueue("ticket.created")
         await job.result(timeout=5)
