@@ -77,7 +77,7 @@ def make(
         machine=_machine(),
         settings={
             "server": server,
-            "server settings": "no persistence, TCP on the loopback",
+            "server settings": "no persistence, TCP on the loopback, glibc.malloc.tcache_count=1000",
             "rounds": given.rounds,
             "seconds a run": given.seconds,
             "payload bytes": given.payload,

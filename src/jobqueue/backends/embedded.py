@@ -27,6 +27,10 @@ from jobqueue.errors import BackendUnavailable, ConfigurationError, MissingExtra
 _LONGEST_SOCKET = 100  # the kernel takes 107 bytes
 _START_SECONDS = 10.0
 _LOAD_SECONDS = 60.0
+_ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=1000"}
+"""The wheel's server allocates with the C library, which with a million jobs waiting spends half its time gathering
+freed pieces. So more of them (33 MB at the most) are kept at hand. Other allocators do not listen to this.
+"""
 
 
 class EmbeddedBackend(RedisBackend):
@@ -179,6 +183,7 @@ def _start(folder: Path, path: Path) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
+            env=_ALLOCATOR | os.environ,
             start_new_session=True,
         )  # fmt: skip
     _SERVERS.append(process)
