@@ -218,9 +218,9 @@ async def test_a_worker_made_before_a_fork_is_another_one_in_the_child(
     assert f"-{number + 1}-" in worker.id
 
 
+@pytest.mark.parametrize("backend", ["valkey", "redis", "valkey-acl", "cluster"], indirect=True)
 async def test_a_forked_child_calls_on_lines_and_under_names_of_its_own(backend: Backend) -> None:
-    if not isinstance(backend, RedisBackend):
-        pytest.skip("nothing to share")
+    assert isinstance(backend, RedisBackend)
     await backend.queues()
     calls, lines = backend._calls, _lines(backend)  # pyright: ignore[reportPrivateUsage]
     identity = calls._identity  # pyright: ignore[reportPrivateUsage]
