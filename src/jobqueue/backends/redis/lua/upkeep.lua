@@ -11,8 +11,9 @@ local dead_letter, limit = ARGV[5], tonumber(ARGV[6])
 local recovered, poisoned, expired, stopped = {}, {}, {}, {}
 local removed, more, outbox = 0, false, false
 
--- An idle queue has none of these, so one question stands for six.
-local anything = redis.call('EXISTS', P .. 'active', P .. 'expiring', P .. 'retention', P .. 'outbox', P .. 'fading', P .. 'lasting') > 0
+-- An idle queue has none of these, so one question stands for eight.
+local anything = redis.call('EXISTS', P .. 'active', P .. 'expiring', P .. 'retention', P .. 'outbox', P .. 'fading', P .. 'lasting',
+  P .. 'flowed', P .. 'schedules') > 0
 
 local function until_now(key)
   if not anything then return {} end
@@ -116,8 +117,9 @@ for _, worker in ipairs(gone) do
   redis.call('HDEL', P .. 'calls', worker .. '/0', worker .. '/1')
 end
 
--- The memory of callers (workers' exchanges, producers' calls) is for repeats, which come within seconds.
-if ARGV[7] ~= '' and redis.call('HLEN', P .. 'calls') > 1000 then
+-- The memory of callers (workers' exchanges, producers' calls) is for repeats, which come within seconds. Where nothing
+-- happens it is looked at once a minute.
+if ARGV[7] ~= '' and (anything or math.floor(now / 10000) % 6 == 0) and redis.call('HLEN', P .. 'calls') > 1000 then
   local scan = redis.call('HSCAN', P .. 'calls', redis.call('HGET', P .. 'meta', 'sweep') or '0', 'COUNT', 200)
   redis.call('HSET', P .. 'meta', 'sweep', scan[1])
   for i = 1, #scan[2], 2 do
@@ -132,7 +134,7 @@ if #ended > 0 then
   if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
   -- END RARELY
 end
-if ARGV[7] ~= '' and has(P, 'linked') then
+if ARGV[7] ~= '' and anything then
   -- RARELY
   -- Scored like finished jobs.
   local old = redis.call('ZRANGE', P .. 'flowed', '-inf', score_text((now - 604800000) * DUE), 'BYSCORE', 'LIMIT', 0, 100)
@@ -142,4 +144,5 @@ end
 
 if anything and not outbox and redis.call('XLEN', P .. 'outbox') > 0 then outbox = true end
 publish(P, now)
-return { recovered, poisoned, expired, stopped, removed, more and 1 or 0, outbox and 1 or 0, first_schedule_in(P, now) }
+return { recovered, poisoned, expired, stopped, removed, more and 1 or 0, outbox and 1 or 0,
+  anything and first_schedule_in(P, now) or '' }
