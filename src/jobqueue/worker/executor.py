@@ -105,7 +105,7 @@ class Executor:
         processor, call, policy = known
         if record.options:
             policy = self.policy(record, processor)
-            if not await self.bring_inputs(attempt):
+            if record.options and not await self.bring_inputs(attempt):
                 return UNREAD_INPUTS
         attempt.max_attempts = policy.retry.attempts
         job_type = processor.job_type

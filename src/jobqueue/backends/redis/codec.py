@@ -146,8 +146,10 @@ def record_of(
         priority, _, job_type = head.partition(b" ")
         job.created_ms = moment_of(created) or 0
         job.priority = _within(priority, HIGHEST_PRIORITY_NUMBER, 3)
-        job_type, _, group = job_type.partition(b" @")
-        job.type, job.group, job.options, job.data = text(job_type), text(group), asked, data
+        if b"@" in job_type:
+            job_type, _, group = job_type.partition(b" @")
+            job.group = text(group)
+        job.type, job.options, job.data = text(job_type), asked, data
     if ending is not None:
         times, _, result = ending.partition(b"\n")
         started, _, finished = times.partition(b" ")
