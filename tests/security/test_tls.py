@@ -97,6 +97,52 @@ async def test_client_certificates(certificates: Certificates, tmp_path: Path) -
             await Queue("tls", backend=backend).enqueue("any", 1)
 
 
+async def test_a_refusal_that_is_lost_on_the_way_is_no_reason_to_fall_back(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    """A server that hangs up on an unread question resets the connection, and its reason may be lost with it."""
+    with tls_server(redis_or_skip(), tmp_path, certificates, clients="yes") as url:
+        async with Relay(int(url.rpartition(":")[2].partition("/")[0])) as relay:
+            with pytest.raises(AccessDenied, match="ssl_certfile"):
+                await connect(f"rediss://127.0.0.1:{relay.port}/0?{certificates.url_options()}")
+
+
+class Relay:
+    """Passes on the handshake, and then resets whoever asks something; who keeps silent hears the server out."""
+
+    def __init__(self, server: int) -> None:
+        self._server = server
+        self.port = 0
+
+    async def __aenter__(self) -> Relay:
+        self._listening = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._listening.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listening.close()
+        await self._listening.wait_closed()
+
+    async def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        server, to_server = await asyncio.open_connection("127.0.0.1", self._server)
+        to_server.write(await client.read(65536))
+        to_client.write(await server.read(65536))
+        # The server resets this connection too: what it says must be waited for before it is said, or it is lost here.
+        verdict = asyncio.create_task(server.read(65536))
+        await asyncio.sleep(0)
+        # The end of the client's handshake. What the server says now, it says about the certificate.
+        to_server.write(await client.read(65536))
+        try:
+            async with asyncio.timeout(0.2):
+                if await client.read(65536):
+                    to_client.transport.abort()
+        except TimeoutError:
+            to_client.write(await verdict)
+        await asyncio.gather(verdict, return_exceptions=True)
+        to_client.close()
+        to_server.close()
+
+
 async def test_sentinels_and_their_servers_over_tls(url: str, certificates: Certificates, tmp_path: Path) -> None:
     primary = int(url.rpartition(":")[2].partition("/")[0])
     port = free_port()

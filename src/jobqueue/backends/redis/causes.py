@@ -58,6 +58,11 @@ def shut_out(error: BaseException) -> str | None:
     return None
 
 
+def is_explained(error: BaseException) -> bool:
+    """Whether it says what a person must put right, so that another try is in vain."""
+    return shut_out(error) is not None or untrusted(error) is not None
+
+
 def nobody_listens(error: BaseException) -> bool:
     """Whether there is nothing at the address: not even something that is busy, or on its way up."""
     nothing = (ConnectionRefusedError, FileNotFoundError)

@@ -34,6 +34,7 @@ from redis.exceptions import (
 
 from jobqueue.backends.redis.causes import shut_out, untrusted
 from jobqueue.backends.redis.forking import watch
+from jobqueue.backends.redis.opening import opened
 from jobqueue.backends.redis.wire import Wire, wire_of
 from jobqueue.errors import AccessDenied, BackendError, BackendFull, BackendUnavailable, WrongServer
 
@@ -135,7 +136,7 @@ class Line:
         connection.retry = Retry(NoBackoff(), 0)
         try:
             async with asyncio.timeout(seconds):
-                await connection.connect()
+                await opened(connection)
         except (TimeoutError, RedisTimeoutError) as error:
             await connection.disconnect(nowait=True)
             if isinstance(connection, SSLConnection):

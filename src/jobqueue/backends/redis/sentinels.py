@@ -27,8 +27,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, ConnectionError as RedisConnectionError, NoPermissionError, RedisError
 
-from jobqueue.backends.redis.causes import UnknownService, nobody_listens, untrusted
+from jobqueue.backends.redis.causes import UnknownService, is_explained, nobody_listens
 from jobqueue.backends.redis.forking import watch
+from jobqueue.backends.redis.opening import last_words, opened
 
 _HEAD_START = 0.2
 _ANSWER_SECONDS = 1.0
@@ -154,7 +155,7 @@ class Sentinels:
         connection.retry = Retry(NoBackoff(), 0)
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                await connection.connect()
+                await opened(connection)
                 await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.service)
                 answer = cast("list[bytes] | None", await connection.read_response(disable_decoding=True))
         finally:
@@ -169,7 +170,7 @@ def _summed_up(faults: Sequence[tuple[Address, BaseException]]) -> BaseException
             return AuthenticationError(
                 f"{error} (the sentinel {host}:{port}; see sentinel_username, sentinel_password)"
             )
-        if untrusted(error):
+        if is_explained(error):
             return error
     told = "; ".join(f"{host}:{port}: {str(error) or type(error).__name__}" for (host, port), error in faults)
     summary = RedisConnectionError(f"no sentinel answered: {told}")
@@ -193,6 +194,8 @@ class PrimaryConnection(Connection):
         except RedisConnectionError as error:
             if isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError):
                 raise
+            if isinstance(self, SSLConnection) and (reason := await last_words(self, error)):
+                raise reason from error
             # Not "nobody listens": there are sentinels, and sooner or later a primary.
             raise RedisConnectionError(str(error)) from None
         if not await self._is_primary():
