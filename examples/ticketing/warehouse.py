@@ -65,8 +65,6 @@ class Warehouse:
     def _opened(self) -> Generator[sqlite3.Connection]:
         """A connection and, on it, a transaction: committed at the end, rolled back by an error."""
         with closing(sqlite3.connect(self._path, timeout=20)) as database:
-            # Lets one process read while another writes.
-            database.execute("PRAGMA journal_mode = WAL")
             database.execute(_TABLE)
             with database:
                 yield database
