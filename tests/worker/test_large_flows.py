@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 
 import pytest
 
@@ -70,10 +69,12 @@ async def test_the_last_thousand_flows_are_kept(tickets: Queue, registry: Regist
     async with Worker(tickets, registry=registry, concurrency=50):
         assert await handles[-1].result(timeout=60) == {"a": 1002}
     assert len(runs) == 1003
-    with pytest.raises(JobNotFound):
-        await handles[0].status()
-    kept = 0
-    for handle in handles:
-        with suppress(JobNotFound):
-            kept += (await handle.result(timeout=5)).keys() == {"a"}
-    assert kept == 1000
+    forgotten: list[int] = []
+    for number, handle in enumerate(handles):
+        try:
+            assert await handle.result(timeout=5) == {"a": number}
+        except JobNotFound:
+            forgotten.append(number)
+    assert len(forgotten) == 3
+    # The first that ended: not always the first three, since fifty run at a time and claims may overtake each other.
+    assert max(forgotten) < 100
