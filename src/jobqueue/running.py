@@ -38,7 +38,7 @@ class Attempt:
         "steps",
     )
 
-    def __init__(self, record: JobRecord, resources: Any) -> None:
+    def __init__(self, record: JobRecord, resources: Any, scope: CancelScope | None = None) -> None:
         self.record = record
         self.resources = resources
         self.lines: list[bytes] = []
@@ -50,7 +50,7 @@ class Attempt:
         self.in_thread = False
         self.max_attempts: int | None = None
         self.lease_lost = False
-        self.scope: CancelScope | None = None
+        self.scope = scope
         self.inputs: tuple[Input, ...] = ()
         """What has become of the jobs that it depends on."""
         self.steps = 0

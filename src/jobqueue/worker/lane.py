@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from time import perf_counter
 
 from anyio.abc import TaskGroup
@@ -102,7 +102,7 @@ class Lane:
         self.gathering = Gathering(clock, lease, start_slot=self._start_slot, hand_back=self._hand_back)
         self._slots = Slots(
             slots, executor, BatchExecutor(executor, backend, slots), self._ready, self.gathering,
-            suspect_stalls=suspect_stalls, gathered=self._gathered, ended=self._ended, hand_in=self._hand_in,
+            suspect_stalls=suspect_stalls, gathered=self._gathered, ended=self._ended,
         )  # fmt: skip
         self.running = self._slots.running
         self._idle_pumps: list[asyncio.Future[None]] = []
@@ -148,7 +148,7 @@ class Lane:
         """A pump has nothing to do until it is nudged."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._idle_pumps.append(future)
-        if self.onlookers:
+        if self.onlookers.waiting:
             self.onlookers.tell()
         if not self.look:
             self._resting.set()
@@ -186,7 +186,7 @@ class Lane:
         else:
             self._ready.put(claimed, asked_at)
             for _ in claimed:
-                if not self._start_slot():
+                if not self._slots.start_one():
                     self._ready.watch()
                     break
         if repeated or hints != self._hints:
@@ -227,34 +227,31 @@ class Lane:
 
     # What its slots have done.
 
-    def _start_slot(self) -> bool:
-        return self._slots.start_one()
+    def _start_slot(self) -> None:
+        self._slots.start_one()
 
     def _gathered(self) -> None:
         # The job takes up no slot, so there may be room for more.
         if self.look and self.hungry > 0:
             self.nudge()
 
-    def _ended(self, attempts: Sequence[Attempt], took: float) -> None:
-        self.prefetch.ran(took)
-        for attempt in attempts:
-            self.rooms.left(attempt.record.id)
-        if self.quarantine.closed:
-            for attempt in attempts:
-                self.quarantine.left(attempt.record.id)
-            self._let_suspect_in()
-        if self.onlookers:
-            self.onlookers.tell()
-
-    def _hand_in(self, attempt: Attempt, outcome: Outcome, took: float) -> None:
+    def _ended(self, attempt: Attempt, outcome: Outcome | None, took: float) -> None:
         record = attempt.record
+        self.prefetch.ran(took)
+        if self.rooms.limited:
+            self.rooms.left(record.id)
+        if self.quarantine.closed:
+            self.quarantine.left(record.id)
+            self._let_suspect_in()
+        if self.onlookers.waiting:
+            self.onlookers.tell()
         if attempt.lease_lost:
             self.held.pop(record.id, None)
             emit(
                 logging.WARNING, LEASE_LOST, job_id=record.id, type=shown_name(record.type), queue=self.queue.name
             )  # fmt: skip
             self.nudge()
-        else:
+        elif outcome is not None:
             lines = attempt.take_lines(SYSTEM_CLOCK.now_ms()) if attempt.lines else ()
             self.tallies.add(record.type, outcome, took)
             if self.listening is not None:
@@ -298,7 +295,7 @@ class Lane:
         if suspect is not None:
             # It may have waited for longer than a lease, which was renewed meanwhile.
             self._ready.put([suspect], perf_counter())
-            self._start_slot()
+            self._slots.start_one()
 
     def _hand_back(self, record: JobRecord, reason: str) -> None:
         self.quarantine.left(record.id)

@@ -17,6 +17,8 @@ class Rooms:
 
     def __init__(self, limits: Mapping[str, int]) -> None:
         self._limits = dict(limits)
+        self.limited = bool(limits)
+        """Whether any type has a limit; where none has, nothing here needs to be told."""
         self._held: dict[str, str] = {}
         self._asked: Counter[str] = Counter()
 

@@ -27,8 +27,8 @@ _LEAVE_SECONDS = 0.1
 
 
 class Slots:
-    """``count`` slots. ``ended`` is called with the attempts of a run that is over and its seconds, ``hand_in`` then
-    with each attempt and its outcome, ``gathered`` when a job was left with the gathering. A job that has cost
+    """``count`` slots. ``ended`` is called with each attempt that is over, its outcome (None where its slot was ended
+    under it) and the seconds it ran, ``gathered`` when a job was left with the gathering. A job that has cost
     ``suspect_stalls`` workers is not gathered: it runs as a batch of one.
     """
 
@@ -42,8 +42,7 @@ class Slots:
         *,
         suspect_stalls: int,
         gathered: Callable[[], None],
-        ended: Callable[[Sequence[Attempt], float], None],
-        hand_in: Callable[[Attempt, Outcome, float], None],
+        ended: Callable[[Attempt, Outcome | None, float], None],
     ) -> None:
         self.count = count
         self.occupied = 0
@@ -56,7 +55,6 @@ class Slots:
         self._suspect_stalls = suspect_stalls
         self._gathered = gathered
         self._ended = ended
-        self._hand_in = hand_in
         self._idle: list[asyncio.Future[None]] = []
         self._over = False
 
@@ -143,7 +141,7 @@ class Slots:
                         await self._run(record, scope)
 
     async def _run(self, record: JobRecord, scope: anyio.CancelScope) -> None:
-        attempt = self._begin(record, scope)
+        attempt = self.running[record.id] = Attempt(record, self._executor.resources, scope)
         outcome: Outcome | None = None
         self.occupied += 1
         began = perf_counter()
@@ -151,33 +149,26 @@ class Slots:
             outcome = await self._executor.run(record, attempt, scope)
         finally:
             took = perf_counter() - began
-            self._end((attempt,), took)
-        self._hand_in(attempt, outcome, took)
+            self.occupied -= 1
+            if self.running.get(record.id) is attempt:
+                del self.running[record.id]
+            self._ended(attempt, outcome, took)
 
     async def _run_batch(self, records: Sequence[JobRecord], scope: anyio.CancelScope) -> None:
-        attempts = [self._begin(record, scope) for record in records]
+        attempts = [Attempt(record, self._executor.resources, scope) for record in records]
         for attempt in attempts:
             attempt.in_batch = True
-        outcomes: Sequence[Outcome] = ()
+            self.running[attempt.record.id] = attempt
+        outcomes: Sequence[Outcome | None] = [None] * len(attempts)
         self.occupied += 1
         began = perf_counter()
         try:
             outcomes = await self._batches.run(records[0].type, attempts, scope)
         finally:
             took = perf_counter() - began
-            self._end(attempts, took)
-        for attempt, outcome in zip(attempts, outcomes, strict=True):
-            self._hand_in(attempt, outcome, took)
-
-    def _begin(self, record: JobRecord, scope: anyio.CancelScope) -> Attempt:
-        attempt = Attempt(record, self._executor.resources)
-        attempt.scope = scope
-        self.running[record.id] = attempt
-        return attempt
-
-    def _end(self, attempts: Sequence[Attempt], took: float) -> None:
-        self.occupied -= 1
-        for attempt in attempts:
-            if self.running.get(attempt.record.id) is attempt:
-                del self.running[attempt.record.id]
-        self._ended(attempts, took)
+            self.occupied -= 1
+            for attempt in attempts:
+                if self.running.get(attempt.record.id) is attempt:
+                    del self.running[attempt.record.id]
+            for attempt, outcome in zip(attempts, outcomes, strict=True):
+                self._ended(attempt, outcome, took)

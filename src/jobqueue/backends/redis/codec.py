@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,6 +18,7 @@ from jobqueue.model.times import LAST_MOMENT_MS
 from jobqueue.model.unique import key_of
 
 Word = str | bytes | int
+OtherT = TypeVar("OtherT")
 
 _ERROR = TypeAdapter(JobError)
 _PRESENCE = TypeAdapter(Presence)
@@ -139,17 +140,16 @@ def record_of(
 ) -> JobRecord:
     """A job from what is stored of it (see keys.py). Whatever somebody else wrote there counts as missing."""
     job = JobRecord(job_id, queue, "", b"null", state)
-    head, _, rest = (record or b"").partition(b"\n")
-    asked, separator, data = rest.partition(b"\n")
-    if separator:
-        created, _, head = head.partition(b" ")
-        priority, _, job_type = head.partition(b" ")
-        job.created_ms = moment_of(created) or 0
+    parts = record.split(b"\n", 2) if record else ()
+    if len(parts) == 3:
+        head, job.options, job.data = parts
+        created, priority, job_type = (*head.split(b" ", 2), b"", b"")[:3]
+        job.created_ms = _within(created, LAST_MOMENT_MS, 0)
         job.priority = _within(priority, HIGHEST_PRIORITY_NUMBER, 3)
         if b"@" in job_type:
             job_type, _, group = job_type.partition(b" @")
             job.group = text(group)
-        job.type, job.options, job.data = text(job_type), asked, data
+        job.type = text(job_type)
     if ending is not None:
         times, _, result = ending.partition(b"\n")
         started, _, finished = times.partition(b" ")
@@ -264,15 +264,18 @@ def _number(value: Any) -> int | None:
         return None
 
 
-def _within(value: Any, highest: int, otherwise: int) -> int:
-    number = _number(value)
-    return number if number is not None and 0 <= number <= highest else otherwise
+def _within(value: Any, highest: int, otherwise: OtherT) -> int | OtherT:
+    # Not by way of _number: this is called for every job that is claimed, and twice.
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return otherwise
+    return number if 0 <= number <= highest else otherwise
 
 
 def moment_of(value: Any) -> int | None:
     """Milliseconds that a datetime can hold; whatever else was written there counts as missing."""
-    number = _number(value)
-    return number if number is not None and 0 <= number <= LAST_MOMENT_MS else None
+    return _within(value, LAST_MOMENT_MS, None)
 
 
 def error_of(value: bytes) -> JobError | None:
