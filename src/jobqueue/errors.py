@@ -211,7 +211,7 @@ class Snooze(JobSignal):
 
     def __init__(self, after: float | timedelta, message: str | None = None) -> None:
         super().__init__(message)
-        self.after: float = after.total_seconds() if isinstance(after, timedelta) else float(after)
+        self.after: float = _seconds(type(self).__name__, after)
 
 
 class WaitForChildren(JobSignal):
@@ -230,4 +230,12 @@ class RateLimited(JobSignal):
 
     def __init__(self, after: float | timedelta, message: str | None = None) -> None:
         super().__init__(message)
-        self.after: float = after.total_seconds() if isinstance(after, timedelta) else float(after)
+        self.after: float = _seconds(type(self).__name__, after)
+
+
+def _seconds(signal: str, after: object) -> float:
+    if isinstance(after, timedelta):
+        return after.total_seconds()
+    if isinstance(after, bool) or not isinstance(after, (int, float)):
+        raise InvalidOption(f"{signal}: after must be seconds or a timedelta, not {type(after).__name__}")
+    return float(after)

@@ -107,7 +107,7 @@ def new_job(type: str | JobType[Any, Any], data: Any, wishes: JobWishes) -> NewJ
         raise UnknownOption("wait is an option of enqueue and enqueue_many: a full queue refuses nothing else")
     unknown = sorted(set(wishes) - set(known))
     if unknown:
-        raise UnknownOption(f"no such option: {', '.join(unknown)}; there are {', '.join(known)}")
+        raise UnknownOption(f"no such option: {', '.join(unknown)}; there are {', '.join(known)}, and wait in enqueue")
     return NewJob(type, data, **cast("dict[str, Any]", wishes))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies as st
 from pydantic import BaseModel, SecretStr
 
-from jobqueue import InvalidData, JobOptions, Keep, RateLimited, Retry, Snooze, Unrecoverable
+from jobqueue import InvalidData, InvalidOption, JobOptions, Keep, RateLimited, Retry, Snooze, Unrecoverable
 from jobqueue.ids import IdMaker
 from jobqueue.model.options import options
 from jobqueue.model.outcome import Failed, Released, RetryAt
@@ -53,6 +55,13 @@ def test_a_function_may_give_up() -> None:
     retry = Retry(attempts=9, backoff=lambda attempt, error: -1 if isinstance(error, KeyError) else attempt)
     assert retry.delay_ms(3, ValueError()) == 3000
     assert retry.delay_ms(3, KeyError()) is None
+
+
+@pytest.mark.parametrize("signal", [Snooze, RateLimited])
+@pytest.mark.parametrize("after", ["10", None, True])
+def test_signals_take_seconds(signal: type[Snooze | RateLimited], after: Any) -> None:
+    with pytest.raises(InvalidOption, match=f"{signal.__name__}: after must be seconds or a timedelta"):
+        signal(after)
 
 
 def test_what_exceptions_mean() -> None:

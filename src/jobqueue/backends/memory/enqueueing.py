@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from jobqueue.backends.memory.links import GATE, Wish, block, connect, settle_heirs
 from jobqueue.backends.memory.room import Room
@@ -35,7 +35,7 @@ def enqueue(
     if not gate:
         _check_needs(shelf, fresh)
     if limited:
-        _check_room(shelf, fresh, now_ms, wait_ms)
+        _check_room(shelf, len(fresh), _coming(shelf, jobs, verdicts, now_ms), now_ms, wait_ms)
     keyed = any(job.unique is not None for job in jobs)
     while room.make(shelf, len(fresh), now_ms) and keyed:
         # Whoever was dropped for them may have held a key of theirs.
@@ -109,9 +109,9 @@ def _answer(shelf: Shelf, job: NewRecord, verdict: Verdict, now_ms: int) -> Enqu
             return Enqueued(record, created=False)
 
 
-def _check_room(shelf: Shelf, fresh: Mapping[str, NewRecord], now_ms: int, wait_ms: int) -> None:
+def _check_room(shelf: Shelf, fresh: int, coming: Iterable[str], now_ms: int, wait_ms: int) -> None:
     """Raises QueueFull or GroupFull with nothing written; a caller that will wait is remembered."""
-    refusal = _refusal(shelf, fresh, now_ms)
+    refusal = _refusal(shelf, fresh, coming)
     if refusal is not None:
         if wait_ms:
             shelf.awaited_ms = max(shelf.awaited_ms, now_ms + wait_ms)
@@ -120,16 +120,37 @@ def _check_room(shelf: Shelf, fresh: Mapping[str, NewRecord], now_ms: int, wait_
         shelf.pass_on_room(now_ms)
 
 
-def _refusal(shelf: Shelf, fresh: Mapping[str, NewRecord], now_ms: int) -> tuple[int, str] | None:
+def _refusal(shelf: Shelf, fresh: int, coming: Iterable[str]) -> tuple[int, str] | None:
     most = shelf.groups.limits.max_waiting
-    if most is not None and fresh and sum(map(shelf.count, UNSTARTED)) + len(fresh) > most:
+    if most is not None and fresh and sum(map(shelf.count, UNSTARTED)) + fresh > most:
         return most, ""
-    coming = Counter(job.group for job in fresh.values() if job.group and _due_ms(job, now_ms) <= now_ms)
-    for group, count in coming.items():
+    counts: Counter[str] = Counter()
+    for group in coming:
+        counts[group] += 1
         most = shelf.groups.limits_of(group).max_waiting
-        if most is not None and shelf.groups.length(group) + count > most:
+        if most is not None and shelf.groups.length(group) + counts[group] > most:
             return most, group
     return None
+
+
+def _coming(shelf: Shelf, jobs: Sequence[NewRecord], verdicts: Sequence[Verdict], now_ms: int) -> Iterable[str]:
+    """The group of each job that would come to wait in one: new ones, and those that are moved there because they take
+    over what another asks for.
+    """
+    lines: dict[str, str] = {}
+    for job, verdict in zip(jobs, verdicts, strict=True):
+        at_once = _due_ms(job, now_ms) <= now_ms
+        if verdict.fate is Fate.OVER:
+            stander = shelf.jobs.get(verdict.stander)
+            state = None if stander is None else stander.state
+            timed = state is JobState.DELAYED and at_once and job.unique is not None and job.unique.replace
+            if stander is not None and state is JobState.WAITING and stander.group == job.group:
+                lines[verdict.stander] = ""
+            elif verdict.stander in lines or state is JobState.WAITING or timed:
+                lines[verdict.stander] = job.group
+        elif verdict.makes and at_once:
+            lines[job.id] = job.group
+    return filter(None, lines.values())
 
 
 def _due_ms(job: NewRecord, now_ms: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
@@ -23,6 +24,7 @@ from jobqueue.errors import GroupFull
 from jobqueue.model.limits import GroupLimits, GroupStatus, Limits, Rate
 from jobqueue.model.outcome import Completed, Failed, Released, RetryAt
 from jobqueue.model.record import JobState
+from jobqueue.model.unique import Unique
 from jobqueue.testing.clock import ManualClock
 from jobqueue.testing.contract.limits import ids, limit, look
 from jobqueue.testing.contract.steps import ERROR, QUEUE, claim, order, put, settle, state
@@ -299,6 +301,22 @@ class GroupContract:
         await fill(backend, "a", 2)
         await fill(backend, "b", 3)
         await put(backend, "x", "y", "z")
+
+    async def test_a_job_that_takes_over_does_not_move_into_a_full_group(self, backend: Backend) -> None:
+        await limit(backend, Limits(groups=GroupLimits(max_waiting=1)))
+        key = Unique("k", replace=True)
+        await backend.enqueue(QUEUE, [NewRecord("held", "t", b"1", group="a", unique=key), grouped("x", "b")])
+        for group, refused in (("b", True), ("a", False), ("c", False), ("", False)):
+            with pytest.raises(GroupFull) if refused else nullcontext():
+                await backend.enqueue(QUEUE, [NewRecord("new", "t", b"2", group=group, unique=key)])
+            held = await backend.get(QUEUE, "held")
+            assert held is not None
+            assert (held.group, held.data) == (("a", b"1") if refused else (group, b"2"))
+        later = Unique("later", replace=True)
+        await backend.enqueue(QUEUE, [NewRecord("late", "t", b"1", delay_ms=60_000, group="b", unique=later)])
+        with pytest.raises(GroupFull):
+            await backend.enqueue(QUEUE, [NewRecord("now", "t", b"2", group="b", unique=later)])
+        assert await state(backend, "late") is JobState.DELAYED
 
     async def test_types_and_groups_together(self, backend: Backend) -> None:
         await limit(backend, Limits(types={"sms": 1}))

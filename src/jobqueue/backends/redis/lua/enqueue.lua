@@ -16,7 +16,7 @@
 --          the id, state and ms of that for each g. Or now, '', a job of this queue that is needed and missing. Or now, 'full', the
 --          limit, the group whose it is ('' the queue's): nothing was written
 -- COST: O(log n) for each job
--- INCLUDES: clock events order state lines finish holds links places room unique
+-- INCLUDES: clock events order state lines finish holds links places unique room
 local P, now = KEYS[1], now_ms(ARGV[1])
 local caller, sequence, count = ARGV[2], ARGV[3], tonumber(ARGV[7])
 local now_text = score_text(now)
@@ -87,7 +87,7 @@ traits.lined = flags[2] and true
 local distinct, wait = string.match(ARGV[5], '^(%d) (%S*)$')
 if flags[3] and wait ~= 'force' and not went_through then
   -- RARELY
-  local full = refusal(P, now, ids, function(i) return ARGV[4 + 4 * i + 2] end, falls)
+  local full = refusal(P, now, ids, function(i) return ARGV[4 + 4 * i + 2] end, verdicts, standers)
   if full then
     if wait ~= '' then await_room(P, now + tonumber(wait)) end
     return { now_text, 'full', full[1], full[2] }
