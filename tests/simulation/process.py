@@ -14,16 +14,21 @@ from jobqueue.worker.worker import Worker
 
 _SCHEDULES = frozenset({"find_schedules", "due_schedules"})
 """This world has none (tests/faults/test_ticks.py has): looking for them leaves each seed's history as it is."""
+_LATE_SECONDS = 0.5
+"""Long enough for a job to end and begin again, and too short to cost a lease."""
 
 
 @dataclass(slots=True)
 class Weather:
-    """What the network does to calls. ``down``: nothing gets through."""
+    """What the network does to calls: a share of them is lost, before or after it was carried out, or answered late.
+    ``down``: nothing gets through.
+    """
 
     chance: random.Random
     latency: float = 0.001
     lost_requests: float = 0.0
     lost_replies: float = 0.0
+    late_replies: float = 0.0
     down: bool = False
     extensions_lost: int = 0
 
@@ -103,6 +108,8 @@ class Process:
             await self.nevermore()
         failure = answer.exception()
         await asyncio.sleep(weather.delay())
+        if weather.late_replies and weather.chance.random() < weather.late_replies:
+            await asyncio.sleep(weather.chance.uniform(0, _LATE_SECONDS))
         await self.breathe(gate)
         if weather.down or weather.chance.random() < weather.lost_replies:
             weather.extensions_lost += function.__name__ == "extend"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,9 +12,10 @@ import pytest
 from jobqueue.backends.memory import exchanging
 from jobqueue.backends.memory.groups import Groups
 from jobqueue.backends.memory.shelf import Shelf
-from jobqueue.backends.protocol import Exchange, Settlement
+from jobqueue.backends.protocol import Exchange, Extension, Settlement
 from jobqueue.model.pace import Pace
 from jobqueue.model.record import JobRecord
+from jobqueue.worker.lane import Lane
 from jobqueue.worker.quarantine import Quarantine
 from tests.simulation.invariants import Broken
 from tests.simulation.world import World
@@ -99,8 +100,18 @@ def _sociable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Quarantine, "sift", all_of_them)
 
 
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that takes what is said of a lease it had for what is said of the one it has."""
+    real = Lane.extended
+
+    def extended(self: Lane, asked: Mapping[str, int], extension: Extension) -> None:
+        real(self, self.held, extension)
+
+    monkeypatch.setattr(Lane, "extended", extended)
+
+
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("plant", [_forgetful, _credulous, _sociable])
+@pytest.mark.parametrize("plant", [_forgetful, _credulous, _sociable, _hasty])
 def test_a_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     assert _breaks_a_promise(range(1, 200))

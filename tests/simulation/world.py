@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import importlib
+import pkgutil
 import random
 from collections import defaultdict
 from collections.abc import Generator, Sequence
+from types import ModuleType
 from unittest import mock
 
 from jobqueue import (
@@ -21,6 +25,7 @@ from jobqueue import (
     Registry,
     Retry,
     Snooze,
+    worker,
 )
 from jobqueue.backends import MemoryBackend
 from jobqueue.backends.operations import SetLimits
@@ -60,6 +65,9 @@ class World:
         self._workers: dict[str, SimulatedWorker] = {}
         self._born = 0
         self._kind_of_history = self.chance.choice(("mixed", "mixed", "mixed", "one poisonous job", "lost replies"))
+        if random.Random(f"late answers {seed}").random() < 0.2:
+            # Drawn apart for the same reason.
+            self._kind_of_history = "late answers"
 
     def run(self) -> None:
         """Raises Broken where something that must hold does not."""
@@ -95,6 +103,9 @@ class World:
 
     def _drawn_weather(self) -> Weather:
         weather = Weather(self.chance, latency=self.chance.choice((0.0005, 0.005, 0.05)))
+        if self._kind_of_history == "late answers":
+            weather.late_replies = 0.5
+            return weather
         if self._kind_of_history != "one poisonous job":
             weather.lost_replies = self.chance.choice((0.01, 0.05))
         if self._kind_of_history == "mixed":
@@ -154,6 +165,11 @@ class World:
                 raise ValueError("it always does")
             case "flaky" if job.attempt == 1:
                 raise ValueError("the first time")
+            case "snoozes" if self._kind_of_history == "late answers":
+                # Ends, and begins again, while somebody waits for an answer about it.
+                await asyncio.sleep(self.chance.uniform(0, 0.5))
+                if self.chance.random() < 0.8:
+                    raise Snooze(self.chance.uniform(0.01, 0.1))
             case "snoozes" if self.chance.random() < 0.5:
                 raise Snooze(self.chance.uniform(0.1, 2))
             case "poison":
@@ -221,7 +237,8 @@ class World:
         the_one = self.chance.randrange(count) if self._kind_of_history == "one poisonous job" else None
         for number in range(count):
             job_id = f"j{number}"
-            drawn = self.chance.choices(kinds, (8, 3, 1, 2, 2, 1)[: len(kinds)])[0]
+            weights = (2, 1, 1, 1, 8) if self._kind_of_history == "late answers" else (8, 3, 1, 2, 2, 1)
+            drawn = self.chance.choices(kinds, weights[: len(kinds)])[0]
             self._kinds[job_id] = "poison" if number == the_one else drawn
             await self._enqueue(queue, job_id, number)
             if self.chance.random() < 0.3:
@@ -291,6 +308,8 @@ class World:
                 raise Broken(f"{job_id} was buried beside a poisonous job")
             if record.stalls and self._kind_of_history == "lost replies" and not self._weather.extensions_lost:
                 raise Broken(f"{job_id} lost its lease with a reply")
+            if record.stalls and self._kind_of_history == "late answers":
+                raise Broken(f"{job_id} lost its lease to an answer that came late")
             tokens = [token for run, token in self._runs if run == job_id]
             if record.state is JobState.COMPLETED and record.result != b"%d" % max(tokens):
                 raise Broken(f"{job_id} was completed under {record.result}, and had run under {tokens}")
@@ -319,6 +338,15 @@ def _drawn_limits(luck: random.Random) -> Limits:
 def _virtual_stopwatches() -> Generator[None]:
     now = asyncio.get_running_loop().time
     with contextlib.ExitStack() as stack:
-        for module in ("lane", "ready", "exchange"):
-            stack.enter_context(mock.patch(f"jobqueue.worker.{module}.perf_counter", now))
+        for module in _with_stopwatches():
+            stack.enter_context(mock.patch.object(module, "perf_counter", now))
         yield
+
+
+@functools.cache
+def _with_stopwatches() -> Sequence[ModuleType]:
+    """Whatever of a worker looks at the real time, and would make a history depend on it."""
+    names = [f"{worker.__name__}.{module.name}" for module in pkgutil.iter_modules(worker.__path__)]
+    found = [module for module in map(importlib.import_module, names) if hasattr(module, "perf_counter")]
+    assert found
+    return found
