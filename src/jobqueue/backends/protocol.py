@@ -140,7 +140,7 @@ class Settlement:
     logs: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exchange:
     """Settle finished jobs and claim new ones in one step.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sized
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from pydantic import (
@@ -99,7 +99,7 @@ class Payload:
         strict = self.annotation is None and what == "data" and not isinstance(value, BaseModel)
         plain = _revealed(self._plain(value, what), what, 1, strict=strict)
         try:
-            encoded = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+            encoded = _ENCODER.encode(plain).encode()
         except UnicodeEncodeError:
             raise InvalidData(f"{what} holds a lone surrogate, which is not UTF-8: clean the text first") from None
         return encoded
@@ -151,6 +151,7 @@ def masked(value: Any, fields: Collection[str] = SENSITIVE) -> Any:
 
 
 _ENCODE_ANY = TypeAdapter[Any](Any)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SEQUENCES: tuple[type, ...] = (list, tuple)
 _COLLECTIONS: tuple[type, ...] = (list, tuple, set, frozenset)
 
@@ -167,14 +168,13 @@ def _revealed(value: Any, what: str, depth: int, *, strict: bool) -> Any:
         return value
     if depth > MAX_DEPTH:
         raise InvalidData(f"{what} is nested more than {MAX_DEPTH} deep")
-    if isinstance(value, Sized) and len(value) > MAX_BYTES:
-        # Before millions of values are looked at one by one: each takes a byte at the least.
-        raise PayloadTooLarge(f"{what} holds {len(value)} values in one place, the limit is {MAX_BYTES} bytes of JSON")
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         found = cast("Mapping[Any, Any]", value)
+        _check_count(found, what)
         return {_key(key, what): _revealed(inner, what, depth + 1, strict=strict) for key, inner in found.items()}
     if isinstance(value, _SEQUENCES if strict else _COLLECTIONS):
-        items = cast("Iterable[Any]", value)
+        items = cast("Collection[Any]", value)
+        _check_count(items, what)
         return [_revealed(inner, what, depth + 1, strict=strict) for inner in items]
     if isinstance(value, (SecretStr, SecretBytes)):
         secret = value.get_secret_value()
@@ -189,6 +189,12 @@ def _revealed(value: Any, what: str, depth: int, *, strict: bool) -> Any:
     raise InvalidData(
         f"{what} holds a value of type {type(value).__name__}, which is not JSON: use a pydantic model or plain values"
     )
+
+
+def _check_count(values: Collection[Any], what: str) -> None:
+    if len(values) > MAX_BYTES:
+        # Before millions of values are looked at one by one: each takes a byte at the least.
+        raise PayloadTooLarge(f"{what} holds {len(values)} values in one place, the limit is {MAX_BYTES} bytes of JSON")
 
 
 def _key(key: Any, what: str) -> str:

@@ -57,12 +57,9 @@ def _gone(queue: str, job: NewRecord, known: Sequence[Any]) -> JobRecord:
     job_id, state, since = known
     return JobRecord(
         codec.text(job_id), queue, job.type, job.data, JobState(codec.text(state)),
-        priority=job.priority, options=job.options, created_ms=int(since), group=job.group, unique=_key(job),
+        priority=job.priority, options=job.options, created_ms=int(since), group=job.group,
+        unique="" if job.unique is None else job.unique.key,
     )  # fmt: skip
-
-
-def _key(job: NewRecord) -> str:
-    return "" if job.unique is None else job.unique.key
 
 
 def _enqueued(queue: str, job: NewRecord, now_ms: int, *, delayed: bool) -> JobRecord:
@@ -76,7 +73,7 @@ def _enqueued(queue: str, job: NewRecord, now_ms: int, *, delayed: bool) -> JobR
         options=job.options,
         created_ms=now_ms,
         group=job.group,
-        unique=_key(job),
+        unique="" if job.unique is None else job.unique.key,
         expires_ms=None if job.expires_in_ms is None else now_ms + job.expires_in_ms,
     )
     if delayed:
