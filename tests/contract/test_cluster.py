@@ -26,9 +26,15 @@ SOON = 20.0
 
 
 @pytest.fixture
-async def backend(six_nodes: Cluster) -> AsyncGenerator[ClusterBackend]:
-    await asyncio.to_thread(six_nodes.empty)
-    made = ClusterBackend.from_url(six_nodes.user_url)
+def empty_nodes(six_nodes: Cluster) -> Cluster:
+    """The session's cluster, without whatever another test has left there."""
+    six_nodes.empty()
+    return six_nodes
+
+
+@pytest.fixture
+async def backend(empty_nodes: Cluster) -> AsyncGenerator[ClusterBackend]:
+    made = ClusterBackend.from_url(empty_nodes.user_url)
     await made.open()
     yield made
     await made.close()
@@ -49,8 +55,10 @@ async def eventually(holds: Callable[[], bool]) -> None:
     await asyncio.to_thread(until, holds)
 
 
-async def test_queues_are_spread_and_letters_go_from_node_to_node(six_nodes: Cluster, backend: ClusterBackend) -> None:
-    homes = {six_nodes.owner(slot_of(f"q{number}")): f"q{number}" for number in range(30)}
+async def test_queues_are_spread_and_letters_go_from_node_to_node(
+    empty_nodes: Cluster, backend: ClusterBackend
+) -> None:
+    homes = {empty_nodes.owner(slot_of(f"q{number}")): f"q{number}" for number in range(30)}
     assert len(homes) == 3
     registry = Registry()
 
@@ -74,13 +82,13 @@ async def test_queues_are_spread_and_letters_go_from_node_to_node(six_nodes: Clu
 
 
 async def test_a_script_waits_for_a_slot_that_is_on_its_way(
-    six_nodes: Cluster, monkeypatch: pytest.MonkeyPatch
+    empty_nodes: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On either node it would find half of its queue, and write to it."""
-    target = other_node(six_nodes)
-    async with connect(six_nodes.user_url, fallback="never", deadline=0.1) as backend:
+    target = other_node(empty_nodes)
+    async with connect(empty_nodes.user_url, fallback="never", deadline=0.1) as backend:
         await backend.enqueue(QUEUE, [job("before")])
-        source = six_nodes.set_out(SLOT, target)
+        source = empty_nodes.set_out(SLOT, target)
         before = source.call("CLUSTER", "COUNTKEYSINSLOT", SLOT)
         monkeypatch.setattr("jobqueue.backends.redis.routes._MOTION_SECONDS", 0.1)
         with pytest.raises(BackendUnavailable, match="on its way"):
@@ -91,25 +99,25 @@ async def test_a_script_waits_for_a_slot_that_is_on_its_way(
         waiting = asyncio.create_task(backend.enqueue(QUEUE, [job("after")]))
         keys = source.call("CLUSTER", "GETKEYSINSLOT", SLOT, 100)
         source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-        six_nodes.arrive(SLOT, target)
+        empty_nodes.arrive(SLOT, target)
         assert (await waiting)[0].created
         waiting_ids = [record.id for record in await backend.find(QUEUE, JobState.WAITING)]
         assert waiting_ids == ["before", "after"]
 
 
-async def test_a_plain_command_finds_its_key_on_either_node(six_nodes: Cluster, backend: ClusterBackend) -> None:
+async def test_a_plain_command_finds_its_key_on_either_node(empty_nodes: Cluster, backend: ClusterBackend) -> None:
     await backend.enqueue(QUEUE, [job("a")])
     (lease,) = await claim(backend)
     await backend.annotate(QUEUE, "a", lease.token or 0, LogLines((b'"line"',)))
     await backend.enqueue(QUEUE, [job("b")])
-    target = other_node(six_nodes)
-    source = six_nodes.set_out(SLOT, target)
+    target = other_node(empty_nodes)
+    source = empty_nodes.set_out(SLOT, target)
     assert await backend.logs(QUEUE, "a") == [b'"line"']
     keys = source.call("CLUSTER", "GETKEYSINSLOT", SLOT, 100)
     source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
     assert await backend.logs(QUEUE, "a") == [b'"line"']
     assert await backend.wait(QUEUE, SOON), "the marker is there already"
-    six_nodes.arrive(SLOT, target)
+    empty_nodes.arrive(SLOT, target)
     assert await backend.logs(QUEUE, "a") == [b'"line"']
 
 
@@ -131,14 +139,14 @@ async def _for_events(backend: ClusterBackend) -> Any:
 @pytest.mark.parametrize("wait", [_for_work, _for_orders, _for_events])
 @pytest.mark.parametrize("at_once", [False, True], ids=["key by key", "at once"])
 async def test_whoever_waits_follows_the_slot(
-    six_nodes: Cluster, backend: ClusterBackend, wait: Waiter, at_once: bool
+    empty_nodes: Cluster, backend: ClusterBackend, wait: Waiter, at_once: bool
 ) -> None:
-    source, target = six_nodes.owner(SLOT), other_node(six_nodes)
+    source, target = empty_nodes.owner(SLOT), other_node(empty_nodes)
     waiting = asyncio.ensure_future(wait(backend))
     await eventually(lambda: blocked(source) == 1)
-    await asyncio.to_thread(six_nodes.move_at_once if at_once else six_nodes.move, SLOT, target)
+    await asyncio.to_thread(empty_nodes.move_at_once if at_once else empty_nodes.move, SLOT, target)
     await eventually(lambda: blocked(target) == 1)
-    async with connect(six_nodes.user_url, fallback="never") as another:
+    async with connect(empty_nodes.user_url, fallback="never") as another:
         await another.enqueue(QUEUE, [job("a")])
         await claim(another)
         await another.amend(QUEUE, "a", Cancel("no more"))
@@ -147,7 +155,7 @@ async def test_whoever_waits_follows_the_slot(
     assert time.monotonic() - began < SOON / 2
 
 
-async def test_an_idle_worker_outlives_a_failover(six_nodes: Cluster, backend: ClusterBackend) -> None:
+async def test_an_idle_worker_outlives_a_failover(empty_nodes: Cluster, backend: ClusterBackend) -> None:
     registry = Registry()
 
     @registry.processor("double")
@@ -156,17 +164,17 @@ async def test_an_idle_worker_outlives_a_failover(six_nodes: Cluster, backend: C
 
     queue = Queue(QUEUE, backend=backend)
     async with Worker(queue, registry=registry):
-        primary = six_nodes.owner(SLOT)
+        primary = empty_nodes.owner(SLOT)
         await eventually(lambda: blocked(primary) >= 2)
-        replica = six_nodes.replica_of(primary)
+        replica = empty_nodes.replica_of(primary)
         replica.call("CLUSTER", "FAILOVER")
-        await eventually(lambda: six_nodes.owner(SLOT) is replica)
+        await eventually(lambda: empty_nodes.owner(SLOT) is replica)
         assert await (await queue.enqueue("double", 21)).result(timeout=SOON) == 42
         await eventually(lambda: blocked(replica) >= 2)
-    await asyncio.to_thread(six_nodes.until_whole)
+    await asyncio.to_thread(empty_nodes.until_whole)
 
 
-async def test_the_lease_keeper_s_handle_finds_its_way_by_itself(six_nodes: Cluster, backend: ClusterBackend) -> None:
+async def test_the_lease_keeper_s_handle_finds_its_way_by_itself(empty_nodes: Cluster, backend: ClusterBackend) -> None:
     await backend.enqueue(QUEUE, [job("a")])
     (lease,) = await claim(backend)
 
@@ -180,9 +188,9 @@ async def test_the_lease_keeper_s_handle_finds_its_way_by_itself(six_nodes: Clus
     assert await asyncio.to_thread(lambda: asyncio.run(keep())) == {"b"}
 
 
-async def test_one_living_node_of_the_url_is_enough(six_nodes: Cluster) -> None:
+async def test_one_living_node_of_the_url_is_enough(empty_nodes: Cluster) -> None:
     nobody = f"127.0.0.1:{_nobody_s_port()}"
-    url = f"redis+cluster://{nobody},127.0.0.1:{six_nodes.nodes[-1].port}"
+    url = f"redis+cluster://{nobody},127.0.0.1:{empty_nodes.nodes[-1].port}"
     async with connect(url, fallback="never") as backend:
         await backend.enqueue(QUEUE, [job("a")])
     with pytest.raises(BackendUnavailable):
@@ -208,17 +216,17 @@ async def test_a_cluster_that_was_not_formed_says_so(tmp_path: Path) -> None:
         node.end()
 
 
-async def test_a_node_is_no_server_of_its_own(six_nodes: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_node_is_no_server_of_its_own(empty_nodes: Cluster, caplog: pytest.LogCaptureFixture) -> None:
     """Connected to by redis://, it serves its own slots and sends one elsewhere for the others'."""
     caplog.set_level(logging.INFO, logger="jobqueue")
-    node = other_node(six_nodes)
+    node = other_node(empty_nodes)
     async with connect(f"redis://127.0.0.1:{node.port}", fallback="never") as backend:
         with pytest.raises(BackendError, match=r"redis\+cluster://"):
             await backend.get(QUEUE, "a")
     risks = [vars(record)["setting"] for record in caplog.records if record.message == "backend.risk"]
     assert "cluster-enabled yes" in risks
     caplog.clear()
-    async with connect(six_nodes.user_url, fallback="never"):
+    async with connect(empty_nodes.user_url, fallback="never"):
         risks = [vars(record)["setting"] for record in caplog.records if record.message == "backend.risk"]
         assert "cluster-enabled yes" not in risks
 

@@ -113,6 +113,7 @@ class Relay:
     def __init__(self, server: int) -> None:
         self._server = server
         self.port = 0
+        self._relaying: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Relay:
         self._listening = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -121,26 +122,34 @@ class Relay:
 
     async def __aexit__(self, *_: object) -> None:
         self._listening.close()
-        await self._listening.wait_closed()
+        for task in self._relaying:
+            task.cancel()
+        await asyncio.gather(*self._relaying, return_exceptions=True)
 
-    async def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+    def _accept(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        self._relaying.add(asyncio.create_task(self._relay(client, to_client)))
+
+    async def _relay(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         server, to_server = await asyncio.open_connection("127.0.0.1", self._server)
-        to_server.write(await client.read(65536))
-        to_client.write(await server.read(65536))
-        # The server resets this connection too: what it says must be waited for before it is said, or it is lost here.
-        verdict = asyncio.create_task(server.read(65536))
-        await asyncio.sleep(0)
-        # The end of the client's handshake. What the server says now, it says about the certificate.
-        to_server.write(await client.read(65536))
         try:
-            async with asyncio.timeout(0.2):
-                if await client.read(65536):
-                    to_client.transport.abort()
-        except TimeoutError:
-            to_client.write(await verdict)
-        await asyncio.gather(verdict, return_exceptions=True)
-        to_client.close()
-        to_server.close()
+            to_server.write(await client.read(65536))
+            to_client.write(await server.read(65536))
+            # The server resets this connection too: what it says must be waited for before it is said, or it is lost.
+            verdict = asyncio.create_task(server.read(65536))
+            await asyncio.sleep(0)
+            # The end of the client's handshake. What the server says now, it says about the certificate.
+            to_server.write(await client.read(65536))
+            try:
+                async with asyncio.timeout(0.2):
+                    if await client.read(65536):
+                        to_client.transport.abort()
+            except TimeoutError:
+                to_client.write(await verdict)
+            verdict.cancel()
+            await asyncio.gather(verdict, return_exceptions=True)
+        finally:
+            to_client.close()
+            to_server.close()
 
 
 async def test_sentinels_and_their_servers_over_tls(url: str, certificates: Certificates, tmp_path: Path) -> None:
