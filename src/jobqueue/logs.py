@@ -101,9 +101,8 @@ def emit(level: int, event: str, **fields: Any) -> None:
         _EVENTS.log(level, event, **fields)
 
 
-def listening(level: int) -> bool:
-    """Whether anyone listens, for callers that would have to gather the fields first."""
-    return _STANDARD.isEnabledFor(level)
+listening = _STANDARD.isEnabledFor
+"""Whether anyone listens at a level, for callers that would have to gather the fields first. Asked for every job."""
 
 
 # The running job on every line.

@@ -258,13 +258,13 @@ def _fields(record: JobRecord) -> dict[str, Any]:
 
 def tell(record: JobRecord, outcome: Outcome, began: float) -> None:
     """Log what an attempt that began at ``began`` (monotonic) came to."""
-    if not listening(logging.ERROR):
-        return
     match outcome:
         case Completed():
             if listening(logging.INFO):
                 seconds = round(SYSTEM_CLOCK.monotonic() - began, 6)
                 emit(logging.INFO, JOB_COMPLETED, **_fields(record), seconds=seconds)
+        case _ if not listening(logging.ERROR):
+            pass
         case RetryAt(delay_ms, error):
             emit(logging.WARNING, JOB_RETRYING, **_fields(record), error=error.type, in_seconds=delay_ms / 1000)
         case Failed(error):
