@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from jobqueue.backends import MemoryBackend
@@ -38,7 +38,6 @@ class Watch:
         """Raises Broken."""
         self.steps += 1
         shelf = self._shelf
-        places: dict[str, list[JobState]] = defaultdict(list)
         orders: dict[JobState, Iterable[str]] = {
             JobState.WAITING: shelf.ids(JobState.WAITING),
             JobState.DELAYED: shelf.delayed.ids(),
@@ -46,15 +45,17 @@ class Watch:
             JobState.BLOCKED: shelf.blocked,
             **shelf.finished,
         }
+        places = 0
         for state, ids in orders.items():
             for job_id in ids:
-                places[job_id].append(state)
-        for job_id, record in shelf.jobs.items():
-            if places.pop(job_id, []) != [record.state]:
-                raise Broken(f"{job_id} is {record.state} and lies elsewhere")
-            self._only_rises(record)
-        if places:
-            raise Broken(f"no jobs, but in some order: {sorted(places)}")
+                places += 1
+                record = shelf.jobs.get(job_id)
+                if record is None or record.state is not state:
+                    raise Broken(f"{job_id} lies with those that are {state}, and is {record and record.state}")
+                self._only_rises(record)
+        # Each lies where its state says: if there are as many places as jobs, none lies nowhere, or twice.
+        if places != len(shelf.jobs):
+            raise Broken(f"{len(shelf.jobs)} jobs lie in {places} places")
         self._no_more_than_allowed()
 
     def _no_more_than_allowed(self) -> None:
@@ -80,6 +81,8 @@ class Watch:
     def _only_rises(self, record: JobRecord) -> None:
         before = self._seen.get(record.id, (0, 0, 0))
         after = (record.failures, record.stalls, record.token or before[2])
+        if after == before:
+            return
         if any(now < then for now, then in zip(after, before, strict=True)):
             raise Broken(f"failures, stalls and token of {record.id} were {before} and are {after}")
         self._seen[record.id] = after
