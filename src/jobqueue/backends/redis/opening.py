@@ -14,7 +14,10 @@ _LISTENING_SECONDS = 1.0
 
 
 async def opened(connection: AbstractConnection) -> None:
-    """Connect and introduce ourselves. Raises redis-py's errors, and OSError."""
+    """Connect and introduce ourselves; the caller sets an end to it. Raises redis-py's errors, and OSError."""
+    # With a time of its own for each command redis-py waits by asyncio.wait_for, which in Python 3.11 swallows a
+    # cancellation that comes at the same moment as what it waits for (gh-86296): a caller that was cancelled goes on.
+    connection.socket_timeout = None
     try:
         await connection.connect()
     except (RedisConnectionError, OSError) as error:
