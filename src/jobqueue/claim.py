@@ -146,7 +146,7 @@ class Claim:
     def _outcome(self, error: BaseException | None, *, stopped: bool) -> Outcome:
         record, policy = self._attempt.record, self._policy
         if stopped and (error is None or isinstance(error, CancelledError)):
-            return cut_short(record, self._attempt, policy)
+            return cut_short(record, self._attempt, policy, policy.timeout)
         match error:
             case None:
                 return Completed(self._job.encoded_result, policy.completed)

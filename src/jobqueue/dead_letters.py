@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from jobqueue.backends.protocol import Backend, NewRecord, Remove, Retry
 from jobqueue.default_backend import default_backend
-from jobqueue.errors import BadSignature, InvalidOption, InvalidState, JobNotFound
+from jobqueue.errors import BadSignature, InvalidOption, InvalidState, JobNotFound, KeyHeld
 from jobqueue.job_type import JobType
 from jobqueue.model.letter import BAD_SIGNATURE, DEAD_LETTER as LETTER_TYPE, DeadLetter
 from jobqueue.model.naming import checked_name
@@ -74,8 +74,9 @@ class DeadLetters:
         """Put the job back into its origin, with fresh attempts and, if given, other ``data``; the letter goes.
 
         False where the letter was out of date: the job has been retried or has finished since; the letter goes
-        all the same. Safe to repeat. Raises JobNotFound if there is no such letter, InvalidData; BadSignature, and the
-        letter stays, where the job is gone and was never known to come from a holder of a key.
+        all the same. Safe to repeat. Raises JobNotFound if there is no such letter, InvalidData; and, while the letter
+        stays, KeyHeld where another job holds the unique key of this one, and BadSignature where the job is gone and
+        was never known to come from a holder of a codec's key.
         """
         backend = await self._open()
         record = await backend.get(self.name, letter_id)
@@ -100,9 +101,12 @@ class DeadLetters:
                 type=content.type,
                 data=encoded if encoded is not None else ANY_JSON.encode(content.data),
                 priority=content.priority,
+                options=content.options.encode(),
                 group=content.group,
             )
             revived = (await backend.enqueue(content.origin, [again]))[0].created
+        except KeyHeld:
+            raise
         except InvalidState:
             revived = False
         await self._remove(backend, letter_id)
@@ -121,8 +125,8 @@ class DeadLetters:
         for letter in await self.letters(origin=origin, type=type, error=error, limit=limit):
             try:
                 count += await self.retry(letter.id)
-            except (JobNotFound, BadSignature):
-                # Someone else was quicker; or nobody can vouch for it.
+            except (JobNotFound, BadSignature, KeyHeld):
+                # Someone else was quicker; or nobody can vouch for it; or another job does the same.
                 continue
         return count
 

@@ -23,6 +23,7 @@
     ├── ScheduleNotFound (LookupError)  no schedule of that id in the queue
     ├── WebhookNotFound (LookupError)   no webhook of that id in the queue
     ├── InvalidState                  the job is in a state that does not allow the operation
+    │   └── KeyHeld                   another job holds its unique key
     ├── LeaseLost                     the job is no longer this worker's
     ├── JobFailed                     job.result(): the job failed for good
     ├── JobCancelled                  job.result(): the job was cancelled
@@ -157,6 +158,10 @@ class WebhookNotFound(JobQueueError, LookupError):
 
 class InvalidState(JobQueueError):
     """The job is in a state that does not allow the operation."""
+
+
+class KeyHeld(InvalidState):
+    """The job cannot begin again as long as another one holds its unique key."""
 
 
 class LeaseLost(JobQueueError):

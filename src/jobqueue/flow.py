@@ -21,7 +21,7 @@ from jobqueue.flow_handle import FlowHandle
 from jobqueue.ids import new_job_id
 from jobqueue.job_type import JobType
 from jobqueue.model.links import MOST_IN_FLOW, After, DependsOn, Need, OnFailure, is_list, need_of, needs_of
-from jobqueue.model.naming import checked_job_id
+from jobqueue.model.naming import checked_job_id, checked_name
 from jobqueue.model.options import Path, Ref
 from jobqueue.new_job import CheckedJob, JobWishes, NewJob, checked_job, new_job
 from jobqueue.queue import Queue
@@ -41,6 +41,8 @@ class Reference(Generic[ResultT]):
         self.path = path
 
     def __getitem__(self, step: str | int) -> Reference[Any]:
+        if isinstance(step, bool) or not isinstance(step, (str, int)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(f"a part of a result is named by a text or a number, not by a {type(step).__name__}")
         return Reference(self.node, (*self.path, step))
 
     def __iter__(self) -> Any:
@@ -225,6 +227,10 @@ class Flow:
             return self.queue
         if isinstance(queue, str):
             return self._queues.get(queue) or self._queues.setdefault(queue, Queue(queue))
+        if not isinstance(queue, Queue):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(f"queue must be a Queue or its name, not {type(queue).__name__}")
+        if not queue.shares_backend_with(self.queue):
+            raise InvalidOption(f"queue {queue.name!r} is on another backend than the flow, whose jobs are all on one")
         return self._queues.setdefault(queue.name, queue)
 
     def _needs(self, job: NewJob, after: list[DependsOn], refs: Sequence[Ref]) -> list[DependsOn]:
@@ -267,7 +273,7 @@ def _checked_label(name: str) -> str:
 
 
 def _type_name(declared: str | JobType[Any, Any]) -> str:
-    return declared if isinstance(declared, str) else declared.name
+    return declared.name if isinstance(declared, JobType) else checked_name("job type", declared)
 
 
 def _without_references(value: Any, path: Path, refs: list[Ref], flow: Flow) -> Any:

@@ -81,6 +81,10 @@ class Job(Generic[DataT, ResultT]):
         self._data: Any = _UNSET
         self._options: JobOptions | None = None
 
+    def over(self, backend: Backend) -> Job[DataT, ResultT]:
+        """The same job by way of another connection."""
+        return Job(self._record, backend, payload=self._payload, result_payload=self._result_payload)
+
     # What it is.
 
     @property

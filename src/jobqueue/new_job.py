@@ -137,6 +137,8 @@ def checked_job(
 
     Raises InvalidInput in one of its kinds.
     """
+    if not isinstance(job, NewJob):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidOption(f"each job must be a NewJob(type, data), not {type(job).__name__}")
     if isinstance(job.type, JobType):
         job_type: JobType[Any, Any] | None = job.type
         name = job.type.name

@@ -19,18 +19,19 @@ from jobqueue.catalogue import KNOWN_TYPES
 from jobqueue.claim import Claim
 from jobqueue.coalescer import Coalescer
 from jobqueue.default_backend import default_backend
-from jobqueue.errors import JobNotFound
+from jobqueue.errors import InvalidOption, JobNotFound
 from jobqueue.job import Job
 from jobqueue.job_type import JobType
 from jobqueue.limiting import checked_limits
 from jobqueue.logs import JOB_ENQUEUED, emit, listening
 from jobqueue.model.limits import Limits
+from jobqueue.model.links import is_list
 from jobqueue.model.naming import checked_name
 from jobqueue.model.options import JobOptions, checked_priority, options
 from jobqueue.model.times import Seconds, span_ms
 from jobqueue.new_job import CheckedJob, EnqueueOptions, JobDefaults, JobWishes, NewJob, checked_job, new_job
 from jobqueue.operating import Operating
-from jobqueue.room import with_room
+from jobqueue.room import put_with_room
 from jobqueue.schedules import Schedules
 from jobqueue.webhook_handle import Webhooks
 
@@ -85,6 +86,10 @@ class Queue(Operating):
             await self._declare(backend)
         return backend
 
+    def shares_backend_with(self, other: Queue) -> bool:
+        """Whether both may live on the same backend: not if each was given another one."""
+        return self._backend is None or other._backend is None or self._backend is other._backend
+
     async def _declare(self, backend: Backend) -> None:
         # Whoever comes meanwhile waits: the very first jobs are to find the limits in force.
         async with self._declaring:
@@ -136,6 +141,8 @@ class Queue(Operating):
         All are checked before any is written. More than a thousand go in steps of a thousand, each all or none, and
         each waits up to ``wait`` seconds for room. Raises what ``enqueue`` raises.
         """
+        if not is_list(jobs):
+            raise InvalidOption("enqueue_many takes a list of jobs: enqueue_many([NewJob(…), …])")
         checked = [checked_job(job, self.defaults, KNOWN_TYPES) for job in jobs]
         seconds = self._wait(wait)
         backend = await self.backend()
@@ -155,9 +162,7 @@ class Queue(Operating):
         records = [job.record for job in jobs]
         if not seconds:
             return await backend.enqueue(self.name, records)
-        return await with_room(
-            backend, self.name, seconds, lambda wait_ms: backend.enqueue(self.name, records, wait_ms=wait_ms)
-        )
+        return await put_with_room(backend, self.name, records, seconds)
 
     # Taking one out by hand.
 

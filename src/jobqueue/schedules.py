@@ -10,7 +10,7 @@ from typing import Any
 from jobqueue.backends.protocol import MAX_BATCH, Backend
 from jobqueue.backends.scheduling import Firing, ScheduleChange, ScheduleRecord
 from jobqueue.catalogue import KNOWN_TYPES
-from jobqueue.errors import BadSignature, InvalidOption, JobQueueError, ScheduleNotFound
+from jobqueue.errors import BadSignature, InvalidOption, JobQueueError, KeyHeld, ScheduleNotFound
 from jobqueue.ids import new_job_id
 from jobqueue.job import Job
 from jobqueue.model.naming import checked_name
@@ -79,7 +79,8 @@ class Schedules:
     async def run_now(self, schedule_id: str) -> Job[Any, Any]:
         """Put its job in now, also if it is paused, has ended, or its last job still runs.
 
-        Its ticks and its limit are untouched by that. Raises ScheduleNotFound, BackendFull.
+        Its ticks and its limit are untouched by that. Raises ScheduleNotFound, BackendFull; KeyHeld where its job has a
+        unique key, and another one stands.
         """
         backend = await self._backend()
         made = f"{checked_name('schedule', schedule_id)}:{new_job_id()}"
@@ -90,6 +91,8 @@ class Schedules:
             if (await backend.fire_schedules(self._queue, [firing]))[0] is not None:
                 stored = await backend.get(self._queue, made)
                 known = KNOWN_TYPES.get(job.type)
+                if stored is None and job.unique is not None:
+                    raise KeyHeld(f"schedule {schedule_id!r} has put nothing in: another job stands for its unique key")
                 if stored is None:
                     # It has run, and was not to be kept.
                     raise JobQueueError(f"job {made!r} has run already and is not kept")

@@ -11,14 +11,15 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError
 from typing import Any, Generic, Unpack, overload
 
 from typing_extensions import TypeVar
 
 from jobqueue.backends.protocol import Backend
 from jobqueue.connect import connect
-from jobqueue.errors import JobQueueError
+from jobqueue.errors import BackendClosed, JobQueueError
 from jobqueue.job import Job
 from jobqueue.job_type import JobType
 from jobqueue.model.limits import Limits
@@ -33,6 +34,7 @@ ResultT = TypeVar("ResultT", default=Any)
 ReturnT = TypeVar("ReturnT")
 
 _END_SECONDS = 5.0
+_CLOSED = "close_sync() was called meanwhile, in another thread"
 
 
 class SyncQueue:
@@ -85,25 +87,26 @@ class SyncQueue:
 
     def enqueue_many(self, jobs: Sequence[NewJob], *, wait: Seconds | None = None) -> list[SyncJob[Any, Any]]:
         """Put many jobs in, all or none, a thousand in each round trip. Errors as ``Queue.enqueue_many``."""
-        host, queue = self._queue()
-        return [SyncJob(host, job) for job in host.run(queue.enqueue_many(jobs, wait=wait))]
+        host, queue = self.at_work()
+        return [SyncJob(self, host, job) for job in host.run(queue.enqueue_many(jobs, wait=wait))]
 
     def get(self, job_id: str) -> SyncJob[Any, Any] | None:
         """The job, or None."""
-        host, queue = self._queue()
+        host, queue = self.at_work()
         found = host.run(queue.get(job_id))
-        return None if found is None else SyncJob(host, found)
+        return None if found is None else SyncJob(self, host, found)
 
     def counts(self) -> Counts:
         """How many jobs are in each state."""
-        host, queue = self._queue()
+        host, queue = self.at_work()
         return host.run(queue.counts())
 
     def _job(self, call: Any) -> SyncJob[Any, Any]:
-        host, queue = self._queue()
-        return SyncJob(host, host.run(call(queue)))
+        host, queue = self.at_work()
+        return SyncJob(self, host, host.run(call(queue)))
 
-    def _queue(self) -> tuple[_Host, Queue]:
+    def at_work(self) -> tuple[_Host, Queue]:
+        """The thread of this process and the queue there; for its jobs."""
         _refuse_in_loop()
         host = _Host.of_this_process()
         if self._made is None or self._made[0] is not host:
@@ -125,8 +128,9 @@ class SyncQueue:
 class SyncJob(Generic[DataT, ResultT]):
     """A job, as it was when it was read, for code that does not await; made by a SyncQueue."""
 
-    def __init__(self, host: _Host, job: Job[DataT, ResultT]) -> None:
-        self._host = host
+    def __init__(self, of: SyncQueue, host: _Host, job: Job[DataT, ResultT]) -> None:
+        self._of = of
+        self._host: _Host = host
         self._job = job
 
     @property
@@ -166,19 +170,26 @@ class SyncJob(Generic[DataT, ResultT]):
 
     def result(self, timeout: float | None = None) -> ResultT:
         """Wait until the job has finished; returns and raises as ``Job.result``."""
-        return self._host.run(self._job.result(timeout))
+        return self._run(lambda job: job.result(timeout))
 
     def refresh(self) -> None:
         """Read the job again. Raises JobNotFound."""
-        self._host.run(self._job.refresh())
+        self._run(lambda job: job.refresh())
 
     def cancel(self, reason: str = "") -> JobState:
         """Cancel it. Raises InvalidState, JobNotFound."""
-        return self._host.run(self._job.cancel(reason))
+        return self._run(lambda job: job.cancel(reason))
 
     def retry(self) -> None:
         """Run a finished job again. Raises InvalidState, JobNotFound."""
-        self._host.run(self._job.retry())
+        self._run(lambda job: job.retry())
+
+    def _run(self, call: Callable[[Job[DataT, ResultT]], Coroutine[Any, Any, ReturnT]]) -> ReturnT:
+        host, queue = self._of.at_work()
+        if host is not self._host:
+            # After a fork, or after close_sync(), the job's old connection is nobody's.
+            self._host, self._job = host, self._job.over(host.run(queue.backend()))
+        return host.run(call(self._job))
 
     def __repr__(self) -> str:
         return repr(self._job)
@@ -213,9 +224,15 @@ class _Host:
         except JobQueueError:
             work.close()
             raise
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:
+            work.close()
+            raise BackendClosed(_CLOSED) from None
         try:
             return future.result()
+        except CancelledError:
+            raise BackendClosed(_CLOSED) from None
         except BaseException:
             future.cancel()
             raise

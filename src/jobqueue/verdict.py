@@ -58,7 +58,7 @@ def verdict(record: JobRecord, error: BaseException, policy: Policy) -> Outcome:
     return Failed(described, policy.keep.for_failed(), policy.dead_letter)
 
 
-def cut_short(record: JobRecord, attempt: Attempt, policy: Policy) -> Outcome:
+def cut_short(record: JobRecord, attempt: Attempt, policy: Policy, timeout: float | None) -> Outcome:
     """What becomes of a job that was stopped from outside: its lease was lost, its worker shuts down, somebody
     cancelled it, or its time was up.
     """
@@ -68,7 +68,7 @@ def cut_short(record: JobRecord, attempt: Attempt, policy: Policy) -> Outcome:
         return Released("shutdown")
     if attempt.cancel_reason is not None:
         return Cancelled(attempt.cancel_reason, policy.keep.for_failed())
-    error = JobTimeout(f"the attempt ran longer than its timeout of {policy.timeout} s")
+    error = JobTimeout(f"the attempt ran longer than its timeout of {timeout} s")
     return verdict(record, error, policy)
 
 

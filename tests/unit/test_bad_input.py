@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from jobqueue import (
+    Flow,
     InvalidData,
     InvalidInput,
     InvalidName,
@@ -156,3 +157,26 @@ def test_settings_of_handles() -> None:
         Worker(Queue("a"), concurrency={"b": 1})
     with pytest.raises(InvalidInput):
         Worker(Queue("a"), concurrency=0)
+
+
+async def test_lists_of_jobs(tickets: Queue) -> None:
+    for jobs in (None, NewJob("t"), "t", [None], ["t"], [NewJob]):
+        with pytest.raises(InvalidOption, match=r"NewJob\("):
+            await tickets.enqueue_many(jobs)  # pyright: ignore[reportArgumentType]
+    assert (await tickets.counts()).total == 0
+
+
+def test_flows(tickets: Queue) -> None:
+    flow = Flow(tickets)
+    node = flow.add("a")
+    with pytest.raises(InvalidOption, match="slice"):
+        node.result[1:2]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidOption, match="another backend"):
+        flow.add("b", queue=Queue("other", backend=MemoryBackend()))
+    with pytest.raises(InvalidOption, match="a Queue or its name"):
+        flow.add("b", queue=5)  # pyright: ignore[reportArgumentType]
+    for kind in (None, 5):
+        with pytest.raises(InvalidName):
+            flow.add(kind)  # pyright: ignore[reportArgumentType]
+    flow.add("b", queue=Queue("by-default"))
+    assert len(flow.nodes) == 2

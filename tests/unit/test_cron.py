@@ -97,6 +97,8 @@ def test_names(name: str, expected: str) -> None:
         ("30 2 * * MON-FRI", "on Monday through Friday at 02:30, Europe/Berlin"),
         ("0 9 L * *", "on the last day of every month at 09:00, Europe/Berlin"),
         ("*/15 * * * *", "every 15th minute of every hour, Europe/Berlin"),
+        ("0 0 13 * FRI", "on the 13th day of month or on Friday at 00:00, Europe/Berlin"),
+        ("0 0 1-7 * MON", "on every day of month from 1 through 7 or on Monday at 00:00, Europe/Berlin"),
         ("@hourly", "at the start of every hour, Europe/Berlin"),
         ("*/10 * * * * *", "every 10th second of every minute, Europe/Berlin"),
     ],

@@ -204,6 +204,16 @@ async def test_a_repeat_of_a_known_id_is_answered_in_a_full_queue(tickets: Queue
     assert (await tickets.enqueue("sms.send", job_id="a")).id == "a"
 
 
+async def test_what_never_fits_waits_for_nothing() -> None:
+    queue = Queue("tickets", backend=MemoryBackend(), limits=Limits(max_waiting=5, groups=GroupLimits(max_waiting=2)))
+    async with asyncio.timeout(10):
+        with pytest.raises(QueueFull):
+            await queue.enqueue_many([NewJob("t", number) for number in range(6)], wait=3600)
+        with pytest.raises(GroupFull):
+            await queue.enqueue_many([NewJob("t", number, group="a") for number in range(3)], wait=3600)
+    await queue.enqueue_many([NewJob("t", number, group=f"g{number}") for number in range(5)], wait=3600)
+
+
 async def test_a_letter_brings_its_job_back_into_its_group() -> None:
     from jobqueue import Unrecoverable, Worker
 

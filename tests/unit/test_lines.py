@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from redis.asyncio.connection import ConnectionPool
@@ -10,17 +11,32 @@ from redis.asyncio.connection import ConnectionPool
 from jobqueue.backends.redis.connection import Line
 
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Everything that is asked is OK."""
-    while asked := await reader.read(65536):
-        commands = asked.count(b"\r\n*") + asked.startswith(b"*")
-        writer.write(b"+OK\r\n" * commands)
-    writer.close()
+class Agreeable:
+    """Says OK to everything that is asked."""
+
+    def __init__(self) -> None:
+        self._answering: set[asyncio.Task[None]] = set()
+
+    def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A connection has been made."""
+        self._answering.add(asyncio.create_task(self._answer(reader, writer)))
+
+    async def left_alone(self) -> None:
+        """Return when all connections are gone."""
+        await asyncio.gather(*self._answering)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while asked := await reader.read(65536):
+                commands = asked.count(b"\r\n*") + asked.startswith(b"*")
+                writer.write(b"+OK\r\n" * commands)
+        writer.close()
 
 
 async def test_a_call_ends_when_it_is_cancelled_at_whatever_moment_of_its_beginning() -> None:
     """In the same process as its server, so that each moment is a turn of the event loop."""
-    async with await asyncio.start_server(_answer, "127.0.0.1", 0) as server:
+    agreeable = Agreeable()
+    async with await asyncio.start_server(agreeable.answer, "127.0.0.1", 0) as server:
         address = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
         turns = 0
         while True:
@@ -37,3 +53,4 @@ async def test_a_call_ends_when_it_is_cancelled_at_whatever_moment_of_its_beginn
                 await call
             turns += 1
         assert turns > 5
+        await agreeable.left_alone()

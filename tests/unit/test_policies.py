@@ -126,6 +126,9 @@ def test_secrets_are_masked_however_deep() -> None:
     assert Payload(User).encode(User(name="a", token=SecretStr("t"))) == b'{"name":"a","token":"t"}'
     shown = masked({"users": [{"Password": "x", "name": "a"}], "secret": SecretStr("y")})
     assert shown == {"users": [{"Password": "***", "name": "a"}], "secret": "***"}
+    spellings = ("accessToken", "X-API-Key", "client_secret", "secret_key", "pwd", "Passwords", "AWS_SECRET_ACCESS_KEY")
+    assert set(masked(dict.fromkeys(spellings, "x")).values()) == {"***"}
+    assert masked({"tokenised": 1, "keyboard": 2}) == {"tokenised": 1, "keyboard": 2}
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=20))

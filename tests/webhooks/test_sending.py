@@ -54,6 +54,12 @@ def sender(names: Names, context: ssl.SSLContext | None = None, allow: Sequence[
     return Sender(Guard(allow, resolve=names), timeout=10, ssl_context=context)
 
 
+async def test_without_tls_is_without_tls_however_it_is_spelt() -> None:
+    for spelling in ("http", "Http", "HTTP"):
+        with pytest.raises(AddressRefused, match="TLS"):
+            await sender(Names(["93.184.216.34"])).post(f"{spelling}://{NAME}:8080/", {}, b"{}")
+
+
 async def test_the_address_is_pinned_and_the_name_stays() -> None:
     shop, names = Shop(), Names(["127.0.0.1"], ["127.0.0.99"])
     async with receiving(tls=shop.server) as receiver:

@@ -139,6 +139,20 @@ async def test_what_cannot_be_dealt_out_fails_the_batch(tickets: Queue, registry
                 await job.result(timeout=10)
 
 
+async def test_the_shortest_timeout_is_told_to_all(tickets: Queue, registry: Registry) -> None:
+    @registry.processor("click", batch=Batch(size=2, wait=60), retry=False)
+    async def count(jobs: list[Job[Click]]) -> None:
+        await asyncio.Event().wait()
+
+    first, second = _clicks(2)
+    first.timeout, second.timeout = 0.05, 30
+    jobs = await tickets.enqueue_many([first, second])
+    async with Worker(tickets, registry=registry):
+        for job in jobs:
+            with pytest.raises(JobFailed, match=r"its timeout of 0\.05 s"):
+                await job.result(timeout=10)
+
+
 async def test_a_timeout_ends_the_batch(tickets: Queue, registry: Registry) -> None:
     @registry.processor("click", batch=Batch(size=2, wait=60), timeout=0.05, retry=False)
     async def count(jobs: list[Job[Click]]) -> None:

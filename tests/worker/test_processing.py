@@ -19,6 +19,7 @@ from jobqueue import (
     JobFailed,
     JobState,
     Keep,
+    KeyHeld,
     NewJob,
     Queue,
     RateLimited,
@@ -347,6 +348,47 @@ async def test_dead_letters_go_back_with_other_data(tickets: Queue, registry: Re
         assert await job.result(timeout=10) == 5
     assert await letters.letters() == []
     assert len(await letters.letters(origin="elsewhere")) == 0
+
+
+async def test_a_letter_stays_while_another_job_does_the_same(
+    tickets: Queue, registry: Registry, backend: Backend
+) -> None:
+    @registry.processor("report.build", retry=False)
+    async def fail(job: Job[int]) -> None:
+        raise ValueError(job.data)
+
+    letters = DeadLetters(backend=backend)
+    async with Worker(tickets, registry=registry) as worker:
+        for number in range(3):
+            await tickets.enqueue("report.build", number, unique="report")
+            await worker.drain()
+    first, second, third = await letters.letters()
+    assert await letters.retry_all() == 1
+    assert await letters.letters() == [second, third]
+    for letter in (second, third):
+        with pytest.raises(KeyHeld, match=first.content.job_id):
+            await letters.retry(letter.id)
+    await tickets.cancel(first.content.job_id)
+    assert await letters.retry(second.id)
+    assert await letters.letters() == [third]
+
+
+async def test_a_letter_knows_what_its_job_was_asked_for(tickets: Queue, registry: Registry, backend: Backend) -> None:
+    @registry.processor("report.build")
+    async def fail(job: Job[int]) -> None:
+        raise ValueError
+
+    letters = DeadLetters(backend=backend)
+    async with Worker(tickets, registry=registry) as worker:
+        job = await tickets.enqueue("report.build", 1, retry=False, timeout=7, tags=["monthly"])
+        await worker.drain()
+        await tickets.remove(job.id)
+        (letter,) = await letters.letters()
+        assert await letters.retry(letter.id)
+        await worker.drain()
+        again = await tickets.get(job.id)
+    assert again is not None
+    assert (again.state, again.options.timeout, again.tags) == (JobState.FAILED, 7, ("monthly",))
 
 
 async def test_live_workers_are_listed(tickets: Queue, registry: Registry, backend: Backend) -> None:

@@ -18,6 +18,7 @@ from jobqueue import (
     Job,
     JobState,
     Keep,
+    KeyHeld,
     NewJob,
     Queue,
     RegistrationError,
@@ -147,6 +148,13 @@ class TestHandle:
         shown = await tickets.schedules.get("s")
         assert shown is not None
         assert (shown.runs, shown.paused, shown.last_run) == (0, True, MIDNIGHT)
+
+    async def test_run_now_says_that_another_stands(self, tickets: Queue) -> None:
+        await tickets.schedules.put(Schedule("s", every=60, job=NewJob("report.nightly", unique="report")))
+        await tickets.enqueue("report.nightly", unique="report")
+        with pytest.raises(KeyHeld, match="put nothing in"):
+            await tickets.schedules.run_now("s")
+        assert (await tickets.counts()).waiting == 1
 
     async def test_removing(self, tickets: Queue) -> None:
         await tickets.schedules.put(Schedule("s", every=60, job=NIGHTLY))

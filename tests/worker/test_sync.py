@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +15,7 @@ import redis
 from pydantic import BaseModel
 
 from jobqueue import (
+    BackendClosed,
     BackendUnavailable,
     InvalidOption,
     Job,
@@ -159,13 +161,34 @@ def test_after_closing_the_next_call_opens_anew(url: str) -> None:
     assert sum(thread.name == "jobqueue sync" for thread in threading.enumerate()) == 1
 
 
+def test_a_job_outlives_what_it_was_made_with(url: str) -> None:
+    tickets = SyncQueue("tickets", url)
+    job = tickets.enqueue(TICKET, Ticket(number=1))
+    close_sync()
+    job.refresh()
+    assert job.data == Ticket(number=1)
+
+
+def test_who_waits_is_told_that_all_was_closed(url: str) -> None:
+    job = SyncQueue("tickets", url).enqueue("a.b")
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(job.result)
+        with redis.Redis.from_url(url) as admin:  # pyright: ignore[reportUnknownMemberType]
+            while not admin.info("clients")["blocked_clients"]:  # pyright: ignore[reportUnknownMemberType]
+                time.sleep(0.01)
+        close_sync()
+        with pytest.raises(BackendClosed, match="close_sync"):
+            waiting.result(timeout=20)
+
+
 _FORKING = """
 import os, sys, warnings
 warnings.simplefilter("ignore")
 from jobqueue import SyncQueue
 tickets = SyncQueue("tickets", sys.argv[1])
-tickets.enqueue("a.b", job_id="parent")
+job = tickets.enqueue("a.b", job_id="parent")
 child = os.fork()
+job.refresh()
 tickets.enqueue("a.b", job_id="child" if child == 0 else "parent-again")
 if child:
     assert os.waitpid(child, 0)[1] == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobqueue.errors import GroupFull, InvalidState, QueueFull
+from jobqueue.errors import GroupFull, KeyHeld, QueueFull
 
 
 def full(queue: str, limit: int, group: str = "") -> QueueFull:
@@ -17,8 +17,8 @@ def full(queue: str, limit: int, group: str = "") -> QueueFull:
     return QueueFull(message, queue=queue, limit=limit)
 
 
-def key_is_held(job_id: str, other: str) -> InvalidState:
+def key_is_held(job_id: str, other: str) -> KeyHeld:
     """The error for a finished job that cannot begin again."""
-    return InvalidState(
+    return KeyHeld(
         f"job {job_id!r} cannot be retried: job {other!r} holds its unique key and is to do the same; cancel that first"
     )

@@ -58,6 +58,10 @@ class Cron:
     def words(self) -> str:
         """Such as "every day at 00:00, Europe/Berlin"."""
         said = CronSim(self._fields, _SOME_DAY).explain()
+        day, weekday = self._fields.split()[-3::2]
+        if "*" not in (day[0], weekday[0]):
+            # Where both are given, either will do (crontab(5)).
+            said = said.replace(" and on ", " or on ")
         at = _AT.fullmatch(said)
         said = f"{at[2]} at {at[1]}" if at else said[:1].lower() + said[1:]
         return f"{said}, {self._zone.key}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from jobqueue.errors import BadSignature
+from jobqueue.model.options import JobOptions
 from jobqueue.model.payloads import MOST_STORED_BYTES
 from jobqueue.model.record import JobError, JobRecord
 from jobqueue.model.refused import Refused
@@ -26,7 +28,7 @@ class DeadLetter(BaseModel):
     retention says. ``data`` is its payload as JSON values, unvalidated: it may be the very reason for the
     failure. It is None where it is too large to be read, as nothing is that was written through this library. Where a
     codec refused the payload, ``data`` is None and the error's type BadSignature, whatever else
-    the job had failed with.
+    the job had failed with. ``options`` is JSON, of what it was asked for at enqueue: retry, timeout, keep, tags.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,6 +45,7 @@ class DeadLetter(BaseModel):
     started_at: datetime | None
     failed_at: datetime
     group: str = ""
+    options: str = ""
 
 
 def letter_for(record: JobRecord) -> tuple[str, str, bytes]:
@@ -65,8 +68,15 @@ def letter_for(record: JobRecord) -> tuple[str, str, bytes]:
         started_at=None if record.started_ms is None else _moment(record.started_ms),
         failed_at=_moment(failed_ms),
         group=record.group,
+        options=_options(record),
     )
     return f"{record.queue}/{record.id}/{failed_ms}", DEAD_LETTER, _json(letter)
+
+
+def _options(record: JobRecord) -> str:
+    """Without what ties it to other jobs, which may be gone when the letter is read."""
+    asked = JobOptions.decode(record.options)
+    return replace(asked, waits=False, flow="", refs=()).encode().decode()
 
 
 def _error(record: JobRecord) -> JobError:

@@ -28,9 +28,10 @@ MOST_STORED_BYTES = 4 * MAX_BYTES
 MAX_DEPTH = 32
 
 SENSITIVE = frozenset(
-    {"password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "access_token", "refresh_token",
-     "private_key", "card_number", "cvv", "ssn", "iban"}
+    {"password", "passwd", "pwd", "passphrase", "secret", "token", "api_key", "authorization", "secret_key",
+     "private_key", "access_key", "credentials", "cookie", "card_number", "cvv", "ssn", "iban"}
 )  # fmt: skip
+"""Fields whose values are never logged, in whatever spelling: client_secret, accessToken, X-API-Key among them."""
 MASK = "***"
 
 
@@ -138,18 +139,26 @@ _SCALARS: frozenset[type] = frozenset({str, int, bool})
 ANY_JSON = Payload()
 
 
-def masked(value: Any, fields: Collection[str] = SENSITIVE) -> Any:
+def masked(value: Any) -> Any:
     """A copy of JSON data with the values of sensitive fields replaced, however deep they stand."""
     if isinstance(value, Mapping):
         found = cast("Mapping[str, Any]", value)
-        return {key: MASK if str(key).lower() in fields else masked(inner, fields) for key, inner in found.items()}
+        return {
+            key: MASK if _plain_name(str(key)).endswith(_SENSITIVE_ENDINGS) else masked(inner)
+            for key, inner in found.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [masked(inner, fields) for inner in cast("list[Any]", value)]
+        return [masked(inner) for inner in cast("list[Any]", value)]
     if isinstance(value, (SecretStr, SecretBytes)):
         return MASK
     return value
 
 
+def _plain_name(field: str) -> str:
+    return "".join(filter(str.isalnum, field)).lower().rstrip("s")
+
+
+_SENSITIVE_ENDINGS = tuple(map(_plain_name, SENSITIVE))
 _ENCODE_ANY = TypeAdapter[Any](Any)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SEQUENCES: tuple[type, ...] = (list, tuple)

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
+from urllib.parse import urlsplit
 
 import httpcore2
 
@@ -35,7 +36,7 @@ class Sender:
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send, and wait for the answer for ``timeout`` seconds in all. Raises DeliveryFailed where there is none."""
-        plain = url.startswith("http://")
+        plain = urlsplit(url).scheme == "http"
         pool = httpcore2.AsyncConnectionPool(
             ssl_context=self._ssl,
             network_backend=_Pinned(self._guard, plain=plain),

@@ -87,9 +87,9 @@ class BatchExecutor:
         return member
 
     async def _call(self, processor: BatchProcessor[Any, Any], members: Sequence[_Member], scope: CancelScope) -> None:
-        timeouts = [member.policy.timeout for member in members if member.policy.timeout is not None]
-        if timeouts:
-            scope.deadline = anyio.current_time() + min(timeouts)
+        timeout = min((member.policy.timeout for member in members if member.policy.timeout is not None), default=None)
+        if timeout is not None:
+            scope.deadline = anyio.current_time() + timeout
         try:
             returned = await self._place(processor, members)
             for member, result in _dealt_out(returned, members):
@@ -99,9 +99,9 @@ class BatchExecutor:
             if task is not None and task.cancelling() and not scope.cancel_called:
                 raise
             stray = RuntimeError("the processor awaited a task that was cancelled")
-            _all_failed(members, None if scope.cancel_called else stray)
+            _all_failed(members, None if scope.cancel_called else stray, timeout)
         except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a processor raises is an outcome, never the worker's end)
-            _all_failed(members, None if scope.cancel_called and isinstance(error, TimeoutError) else error)
+            _all_failed(members, None if scope.cancel_called and isinstance(error, TimeoutError) else error, timeout)
         finally:
             scope.deadline = float("inf")
 
@@ -140,11 +140,11 @@ def _outcome(processor: BatchProcessor[Any, Any], member: _Member, result: Any) 
     return Completed(encoded, policy.completed)
 
 
-def _all_failed(members: Sequence[_Member], error: BaseException | None) -> None:
-    """Every job for itself; without an error the batch was cut short."""
+def _all_failed(members: Sequence[_Member], error: BaseException | None, timeout: float | None) -> None:
+    """Every job for itself; without an error the batch was cut short, if by nothing else by the shortest timeout."""
     for member in members:
         record, policy = member.attempt.record, member.policy
         if error is None:
-            member.outcome = cut_short(record, member.attempt, policy)
+            member.outcome = cut_short(record, member.attempt, policy, timeout)
         else:
             member.outcome = verdict(record, error, policy)

@@ -133,13 +133,13 @@ class Executor:
                 raise
             # Neither the slot nor the job was cancelled: the processor awaited something that was.
             outcome = (
-                cut_short(record, attempt, policy)
+                cut_short(record, attempt, policy, policy.timeout)
                 if scope.cancel_called
                 else self._decide(record, RuntimeError("the processor awaited a task that was cancelled"), policy)
             )
         except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a processor raises is an outcome, never the worker's end)
             outcome = (
-                cut_short(record, attempt, policy)
+                cut_short(record, attempt, policy, policy.timeout)
                 if scope.cancel_called and isinstance(error, TimeoutError)
                 else self._decide(record, error, policy)
             )
