@@ -183,8 +183,8 @@ class Worker:
         """Run until nothing is waiting or active in any of the queues, then return (and stop, if this call
         started the worker).
 
-        Delayed jobs that are not yet due are left alone; so are a paused queue and paused groups. What a rate holds back
-        is waited for.
+        Delayed jobs that are not yet due are left alone; so are a paused queue and paused groups. What a rate holds
+        back is waited for.
         """
         own = self._task is None
         if own:

@@ -142,7 +142,7 @@ class Sentinels:
             connection = self.probe()
             try:
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    await connection.connect()
+                    await opened(connection)
             finally:
                 await connection.disconnect(nowait=True)
 
