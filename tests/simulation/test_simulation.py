@@ -52,10 +52,10 @@ def test_the_same_seed_gives_the_same_history(seed: int) -> None:
     assert len(first.trace) > 1
 
 
-def _breaks_a_promise(seeds: range, *, limited: bool = False) -> bool:
+def _breaks_a_promise(seeds: range, *, limited: bool = False, kind: str = "") -> bool:
     for seed in seeds:
         try:
-            World(seed, limited=limited).run()
+            World(seed, limited=limited, kind=kind).run()
         except Broken:
             return True
     return False
@@ -115,6 +115,22 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     assert _breaks_a_promise(range(1, 200))
+
+
+def _rash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that takes a job for begun when it is claimed, while others still run there."""
+    real = exchanging.exchange
+
+    def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Any:
+        return real(shelf, dataclasses.replace(request, reserve=False), now_ms)
+
+    monkeypatch.setattr("jobqueue.backends.memory.backend.exchange", exchange)
+
+
+@pytest.mark.timeout(300)
+def test_blame_that_is_laid_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    _rash(monkeypatch)
+    assert _breaks_a_promise(range(1, 300), kind="poisonous jobs")
 
 
 def _grasping(monkeypatch: pytest.MonkeyPatch) -> None:

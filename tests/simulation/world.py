@@ -44,15 +44,17 @@ MAX_STALLS = 3
 QUIET_SECONDS = 3600.0
 """By then everything has come to an end, or never will."""
 
+_POISONED = ("one poisonous job", "poisonous jobs")
+"""Histories in which nothing else goes wrong, so that nobody else may be buried."""
 _KINDS = ("short", "long", "fails", "flaky", "snoozes", "poison")
 
 
 class World:
     """Everything of one history. ``trace`` is what happened, line by line; the same seed gives the same. In a
-    ``limited`` one jobs come in groups, and there are limits.
+    ``limited`` one jobs come in groups, and there are limits. ``kind`` is drawn where it is not given.
     """
 
-    def __init__(self, seed: int, *, limited: bool = False) -> None:
+    def __init__(self, seed: int, *, limited: bool = False, kind: str = "") -> None:
         self.seed = seed
         # Drawn apart, so that the histories without limits stay what they were.
         self._luck = random.Random(seed) if limited else None
@@ -68,6 +70,9 @@ class World:
         if random.Random(f"late answers {seed}").random() < 0.2:
             # Drawn apart for the same reason.
             self._kind_of_history = "late answers"
+        elif random.Random(f"poisonous jobs {seed}").random() < 0.15:
+            self._kind_of_history = "poisonous jobs"
+        self._kind_of_history = kind or self._kind_of_history
 
     def run(self) -> None:
         """Raises Broken where something that must hold does not."""
@@ -106,7 +111,7 @@ class World:
         if self._kind_of_history == "late answers":
             weather.late_replies = 0.5
             return weather
-        if self._kind_of_history != "one poisonous job":
+        if self._kind_of_history not in _POISONED:
             weather.lost_replies = self.chance.choice((0.01, 0.05))
         if self._kind_of_history == "mixed":
             weather.lost_requests = self.chance.choice((0, 0.02))
@@ -234,12 +239,14 @@ class World:
         poisonous = self._kind_of_history == "mixed" and self.chance.random() < 0.2
         kinds = _KINDS if poisonous else _KINDS[:-1]
         count = self.chance.randint(5, 30)
-        the_one = self.chance.randrange(count) if self._kind_of_history == "one poisonous job" else None
+        the_poisonous = {self.chance.randrange(count)} if self._kind_of_history == "one poisonous job" else set[int]()
+        if self._kind_of_history == "poisonous jobs":
+            the_poisonous = set(self.chance.sample(range(count), min(count, self.chance.randint(2, 6))))
         for number in range(count):
             job_id = f"j{number}"
             weights = (2, 1, 1, 1, 8) if self._kind_of_history == "late answers" else (8, 3, 1, 2, 2, 1)
             drawn = self.chance.choices(kinds, weights[: len(kinds)])[0]
-            self._kinds[job_id] = "poison" if number == the_one else drawn
+            self._kinds[job_id] = "poison" if number in the_poisonous else drawn
             await self._enqueue(queue, job_id, number)
             if self.chance.random() < 0.3:
                 await asyncio.sleep(self.chance.expovariate(2))
@@ -262,15 +269,19 @@ class World:
     def _records(self) -> dict[str, JobRecord]:
         return self._backend._shelf(QUEUE).jobs  # pyright: ignore[reportPrivateUsage]
 
+    def _outbox(self) -> Sequence[object]:
+        return self._backend._shelf(QUEUE).outbox  # pyright: ignore[reportPrivateUsage]
+
     async def _until_all_ended(self) -> None:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + QUIET_SECONDS
-        while not all(record.state.finished for record in self._records().values()):
+        # A letter is on its way for a moment, or until the next worker has started.
+        while not all(record.state.finished for record in self._records().values()) or self._outbox():
             if loop.time() > give_up:
                 left = {
                     job_id: str(record.state) for job_id, record in self._records().items() if not record.state.finished
                 }
-                raise Broken(f"nothing more happens to {left}")
+                raise Broken(f"nothing more happens to {left or self._outbox()}")
             await asyncio.sleep(1)
 
     async def _judge(self) -> None:
@@ -304,7 +315,7 @@ class World:
             lost = record.error is not None and record.error.type == "WorkerLost"
             if record.state is not wanted and not lost:
                 raise Broken(f"{job_id}, which is {kind}, is {record.state}")
-            if lost and kind != "poison" and self._kind_of_history == "one poisonous job":
+            if lost and kind != "poison" and self._kind_of_history in _POISONED:
                 raise Broken(f"{job_id} was buried beside a poisonous job")
             if record.stalls and self._kind_of_history == "lost replies" and not self._weather.extensions_lost:
                 raise Broken(f"{job_id} lost its lease with a reply")

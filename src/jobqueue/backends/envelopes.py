@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from jobqueue.backends.endpoints import EndpointChange, EndpointRecord
-from jobqueue.backends.protocol import Checkpoint, LogLines, NewRecord, Note, Progress, Settlement
+from jobqueue.backends.protocol import Begun, Checkpoint, LogLines, NewRecord, Note, Progress, Settlement
 from jobqueue.backends.scheduling import ScheduleChange, ScheduleRecord
 from jobqueue.codecs.codec import Codec, bound_to
 from jobqueue.errors import BadSignature
@@ -99,6 +99,8 @@ class Envelopes:
                 return Checkpoint(self._codec.seal(value, _part(b"checkpoint", queue, job_id)))
             case LogLines(lines):
                 return LogLines(self._lines(queue, job_id, lines))
+            case Begun():
+                return note
 
     def _outcome(self, queue: str, job_id: str, outcome: Outcome) -> Outcome:
         match outcome:

@@ -92,7 +92,13 @@ class LogLines:
 
 LOG_LINES_KEPT = 1000
 
-Note = Progress | Checkpoint | LogLines
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The job begins, which was reserved when it was claimed: from now on a lost lease is a stall."""
+
+
+Note = Progress | Checkpoint | LogLines | Begun
 
 
 # Commands: what a person may do to a whole queue.

@@ -23,6 +23,7 @@ from jobqueue.backends.operations import (
     LOG_LINES_KEPT as LOG_LINES_KEPT,
     MAX_BATCH as MAX_BATCH,
     Amendment as Amendment,
+    Begun as Begun,
     Cancel as Cancel,
     Checkpoint as Checkpoint,
     Clean as Clean,
@@ -151,7 +152,8 @@ class Exchange:
     log lines that completed with the same ``keep`` as the first of these. ``dead_letter`` names the queue that gets a
     letter for jobs found expired on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and
     rides with settlements. A job that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those
-    are given out, and the others that are met stay at the front. ``rooms``: of these job types the worker takes so many
+    are given out, and the others that are met stay at the front. With ``reserve`` they have not begun yet: a lease that is
+    lost before the note :class:`Begun` is no stall. ``rooms``: of these job types the worker takes so many
     at the most. ``lag_ms`` is how much later than they are claimed its jobs have been starting: under a rate starts
     count for so much longer than a period (a quarter of one at the most), so that it holds for starts as well as for
     claims.
@@ -168,6 +170,7 @@ class Exchange:
     tallies: Mapping[str, int] = field(default_factory=dict[str, int])
     suspect_stalls: int = 2
     suspects: int = 1
+    reserve: bool = False
     rooms: Mapping[str, int] = field(default_factory=dict[str, int])
     lag_ms: int = 0
 
@@ -220,7 +223,8 @@ SCHEDULES_CHANGED = Order("", "schedules")
 class Upkeep:
     """One bounded background round: expired leases, jobs expired in the queue, retention by age, gone workers.
 
-    A job whose lease has expired goes back to waiting with one stall more, or fails (error type ``WorkerLost``) when it
+    A job whose lease has expired goes back to waiting with one stall more (with none if it was reserved and has not
+    begun), or fails (error type ``WorkerLost``) when it
     would exceed ``max_stalls``. ``keep`` and ``dead_letter`` are for the jobs that this round fails.
     """
 

@@ -57,6 +57,7 @@ class Pump:
             tallies=lane.tallies.take(),
             suspect_stalls=lane.quarantine.stalls,
             suspects=suspects,
+            reserve=True,
             rooms=rooms,
             lag_ms=lane.lag.ms if claim and lane.paced else 0,
         )

@@ -90,6 +90,8 @@ class Lane:
         self.rooms = rooms or Rooms({})
         self.lag = Lag(clock)
         self.quarantine = Quarantine(suspect_stalls)
+        self.cleared = asyncio.Event()
+        """A suspect may be alone here now."""
         self.tallies = Tallies()
         self.outbox = asyncio.Event()
         self.outage = Outage(queue.name)
@@ -182,7 +184,7 @@ class Lane:
                 self._tell_of_suspect()
             for record in claimed:
                 self._hand_back(record, _ALONE)
-            self._let_suspect_in()
+            self._make_way()
         else:
             self._ready.put(claimed, asked_at)
             for _ in claimed:
@@ -242,7 +244,7 @@ class Lane:
             self.rooms.left(record.id)
         if self.quarantine.closed:
             self.quarantine.left(record.id)
-            self._let_suspect_in()
+            self._make_way()
         if self.onlookers.waiting:
             self.onlookers.tell()
         if attempt.lease_lost:
@@ -286,16 +288,36 @@ class Lane:
                 job_id=suspect.id, type=shown_name(suspect.type), queue=self.queue.name, workers_lost=suspect.stalls,
             )  # fmt: skip
 
-    def _let_suspect_in(self) -> None:
+    def _make_way(self) -> None:
         if self.quarantine.waiting is None:
             return
         self._ready.hand_back(_ALONE)
         self.gathering.hand_back(_ALONE)
-        suspect = None if self.running else self.quarantine.enter()
-        if suspect is not None:
+        if self.lone_suspect is not None:
+            self.cleared.set()
+
+    @property
+    def lone_suspect(self) -> JobRecord | None:
+        """The suspect that waits here, if the lane holds no other job, runs none, and has asked for none."""
+        alone = len(self.held) <= 1 and not self.running and not self.asked
+        return self.quarantine.waiting if alone else None
+
+    def try_suspect(self, *, held: bool) -> None:
+        """Start the suspect that waits here; or forget it, if its lease is not ``held`` any more."""
+        suspect = self.quarantine.enter() if held else self.quarantine.drop()
+        if suspect is None:
+            return
+        if held:
             # It may have waited for longer than a lease, which was renewed meanwhile.
             self._ready.put([suspect], perf_counter())
             self._slots.start_one()
+        else:
+            self._forget(suspect.id)
+            self.nudge()
+
+    def _forget(self, job_id: str) -> None:
+        self.held.pop(job_id, None)
+        self.rooms.left(job_id)
 
     def _hand_back(self, record: JobRecord, reason: str) -> None:
         self.quarantine.left(record.id)
@@ -310,18 +332,15 @@ class Lane:
         lost = {job_id for job_id in extension.lost if self.held.get(job_id) == asked.get(job_id)}
         suspect = self.quarantine.waiting
         if suspect is not None and suspect.id in lost:
-            self.quarantine.drop()
-            self.held.pop(suspect.id, None)
-            self.rooms.left(suspect.id)
-            self.nudge()
+            self.try_suspect(held=False)
         for job_id in self.gathering.drop(lost):
-            self.held.pop(job_id, None)
-            self.rooms.left(job_id)
+            self._forget(job_id)
         for job_id in lost:
             self._slots.lose(job_id, asked.get(job_id))
         for job_id, reason in extension.cancels.items():
             if self.held.get(job_id) == asked.get(job_id):
                 self.cancel(job_id, reason)
+        self._make_way()
 
     # Waiting for work.
 

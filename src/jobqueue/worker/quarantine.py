@@ -2,8 +2,8 @@
 
 A worker that dies loses all its jobs, the one that killed it and its innocent neighbours, and they come back together.
 Without this they would be claimed together again, until all of them had lost as many workers as is allowed and were
-buried side by side. A lane asks for one such suspect at a time, lets it start when nothing else of it runs, and
-claims nothing until it is through.
+buried side by side. A lane asks for one such suspect at a time, lets it start when it holds nothing else (trial.py),
+and claims nothing until it is through.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ from jobqueue.worker.leases import Apart, LeaseKeeper, OwnThread
 from jobqueue.worker.listening import Listening
 from jobqueue.worker.rooms import Rooms
 from jobqueue.worker.schedules import FiringRounds
+from jobqueue.worker.trial import Trial
 from jobqueue.worker.upkeep import UpkeepRounds
 
 MOST_SLOTS = 10_000
@@ -301,6 +302,7 @@ class Worker:
         for number in range(pumps):
             pump = Pump(lane, number, lease_ms=round(self._lease * 1000), share=share)
             tasks.start_soon(pump.run, name=f"jobqueue {lane.queue.name} pump {number}")
+        tasks.start_soon(Trial(lane).run, name=f"jobqueue {lane.queue.name} trial")
         tasks.start_soon(rounds.run, name=f"jobqueue {lane.queue.name} upkeep")
         if lane.listening is not None:
             tasks.start_soon(lane.listening.run, name=f"jobqueue {lane.queue.name} listeners")

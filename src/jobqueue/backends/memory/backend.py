@@ -28,6 +28,7 @@ from jobqueue.backends.memory.shelf import Shelf, copied
 from jobqueue.backends.protocol import (
     Amendment,
     Backend,
+    Begun,
     Checkpoint,
     Command,
     Enqueued,
@@ -203,6 +204,8 @@ class MemoryBackend:
                 record.checkpoint = value
             case LogLines(lines):
                 shelf.write_logs(job_id, lines)
+            case Begun():
+                shelf.reserved.discard(job_id)
         return True
 
     async def amend(self, queue: str, job_id: str, amendment: Amendment) -> JobState:

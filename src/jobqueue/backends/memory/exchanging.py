@@ -92,6 +92,8 @@ def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]
             if suspects < 0:
                 put_back.append(record)
                 continue
+            if request.reserve:
+                shelf.reserved.add(job_id)
         check_move(record, Trigger.CLAIMED, JobState.ACTIVE)
         shelf.token += 1
         record.state, record.token, record.worker = JobState.ACTIVE, shelf.token, worker

@@ -56,14 +56,14 @@ def _recover(shelf: Shelf, lapsed: list[str], request: Upkeep, now_ms: int) -> t
         shelf.groups.free_place(shelf.jobs[job_id])
     # In the order in which they were claimed, which is the order they had in the line.
     for record in sorted((shelf.jobs[job_id] for job_id in lapsed), key=lambda record: record.token or 0):
-        wish = record.cancel_requested
+        wish, began = record.cancel_requested, record.id not in shelf.reserved
         shelf.end_lease(record)
         if wish is not None:
             shelf.cancel(record, wish, now_ms)
             cancelled.append(record.id)
             continue
-        record.stalls += 1
-        if record.stalls >= request.max_stalls:
+        record.stalls += began
+        if began and record.stalls >= request.max_stalls:
             check_move(record, Trigger.STALLED_OUT, JobState.FAILED)
             error = JobError("WorkerLost", f"its worker was lost {record.stalls} times")
             shelf.fail(record, error, now_ms, keep=request.keep, letter_to=request.dead_letter)

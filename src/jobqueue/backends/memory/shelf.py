@@ -70,6 +70,8 @@ class Shelf:
         self.awaited_ms = 0
         self.delayed = Timetable(by_arrival=True)
         self.leases = Timetable()
+        self.reserved: set[str] = set()
+        """Claimed, and not begun."""
         self.blocked: OrderedDict[str, None] = OrderedDict()
         self.finished: dict[JobState, OrderedDict[str, None]] = {state: OrderedDict() for state in FINISHED}
         self.expiring = Timetable()
@@ -264,6 +266,7 @@ class Shelf:
                 del self.blocked[record.id]
             case JobState.ACTIVE:
                 self.leases.discard(record.id)
+                self.reserved.discard(record.id)
             case JobState.COMPLETED | JobState.FAILED | JobState.CANCELLED:
                 del self.finished[record.state][record.id]
                 self.retention.discard(record.id)
@@ -273,6 +276,8 @@ class Shelf:
     def end_lease(self, record: JobRecord) -> None:
         """Take the token away. The caller has a new place for the job in hand."""
         self.leases.discard(record.id)
+        if self.reserved:
+            self.reserved.discard(record.id)
         record.token, record.worker, record.cancel_requested = None, "", None
 
     def forget(self, job_ids: Iterable[str]) -> None:

@@ -163,7 +163,7 @@ class RedisBackend(LookCalls, ScheduleCalls, EndpointCalls, OutboxCalls):
             codec.claim_words(request.claim, request.lag_ms, request.rooms),
             request.dead_letter or "",
             request.suspect_stalls,
-            request.suspects,
+            -request.suspects if request.reserve else request.suspects,
             *codec.settlements_words(request.settlements),
             *(word for counter in request.tallies.items() for word in counter),
             len(request.tallies),

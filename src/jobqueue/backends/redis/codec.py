@@ -194,7 +194,7 @@ def record_of_picture(queue: str, picture: Sequence[Any]) -> JobRecord:
         record.run_at_ms = int(score) // _DUE_STEPS
     if lease:
         token, started, worker = text(lease).partition("\n")[0].split(" ", 2)
-        record.token, record.started_ms, record.worker = int(token), int(started), worker
+        record.token, record.started_ms, record.worker = int(token), int(started), worker.removeprefix("?")
     if cancel is not None:
         record.cancel_requested = text(cancel)
     return record

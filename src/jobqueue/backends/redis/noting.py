@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobqueue.backends.protocol import Checkpoint, LogLines, Note, Progress
+from jobqueue.backends.protocol import Begun, Checkpoint, LogLines, Note, Progress
 from jobqueue.backends.redis.codec import Word
 
 
@@ -15,3 +15,5 @@ def note_words(note: Note) -> tuple[Word, ...]:
             return ("checkpoint", value)
         case LogLines(lines):
             return ("log", *lines)
+        case Begun():
+            return ("begun",)

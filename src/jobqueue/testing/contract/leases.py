@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from jobqueue.backends.protocol import (
     Backend,
+    Begun,
     Cancel,
     Checkpoint,
     Exchange,
@@ -13,9 +16,11 @@ from jobqueue.backends.protocol import (
     Upkeep,
 )
 from jobqueue.model.outcome import Completed, Released
-from jobqueue.model.record import JobState
+from jobqueue.model.record import JobRecord, JobState
 from jobqueue.testing.clock import ManualClock
 from jobqueue.testing.contract.steps import QUEUE, claim, order, put, settle, state
+
+_sequence = count(1)
 
 
 async def lose_worker(backend: Backend, clock: ManualClock, *, times: int) -> None:
@@ -24,6 +29,12 @@ async def lose_worker(backend: Backend, clock: ManualClock, *, times: int) -> No
         await claim(backend, 10, lease_ms=1000)
         await clock.advance(seconds=1)
         await backend.upkeep(QUEUE, Upkeep())
+
+
+async def reserve(backend: Backend) -> list[JobRecord]:
+    """Claim a job, which begins only once this is said if it is a suspect."""
+    request = Exchange("w 7", "w 7/0", next(_sequence), claim=1, lease_ms=1000, reserve=True)
+    return (await backend.exchange(QUEUE, request)).leases
 
 
 class LeaseContract:
@@ -93,6 +104,53 @@ class LeaseContract:
         assert await order(backend) == ["b", "c"]
         page = await backend.exchange(QUEUE, Exchange("y", "y/0", 1, claim=4, suspects=2))
         assert [lease.id for lease in page.leases] == ["b", "c"]
+
+    async def test_a_reserved_suspect_is_not_to_blame_before_it_has_begun(
+        self, backend: Backend, clock: ManualClock
+    ) -> None:
+        await put(backend, "a")
+        await lose_worker(backend, clock, times=2)
+        for _ in range(3):
+            (lease,) = await reserve(backend)
+            await clock.advance(seconds=1)
+            assert (await backend.upkeep(QUEUE, Upkeep())).recovered == ("a",)
+            assert not await backend.annotate(QUEUE, "a", lease.token or 0, Begun())
+        record = await backend.get(QUEUE, "a")
+        assert record is not None
+        assert (record.state, record.stalls) == (JobState.WAITING, 2)
+        (lease,) = await reserve(backend)
+        assert await backend.annotate(QUEUE, "a", lease.token or 0, Begun())
+        await clock.advance(seconds=1)
+        assert (await backend.upkeep(QUEUE, Upkeep())).poisoned == ("a",)
+
+    async def test_a_reserved_suspect_is_its_workers_like_any_job(self, backend: Backend, clock: ManualClock) -> None:
+        await put(backend, "a")
+        await lose_worker(backend, clock, times=2)
+        (lease,) = await reserve(backend)
+        record = await backend.get(QUEUE, "a")
+        assert record is not None
+        assert (record.state, record.worker, record.token) == (JobState.ACTIVE, "w 7", lease.token)
+        await backend.amend(QUEUE, "a", Cancel("not now"))
+        (order_,) = await backend.orders(QUEUE, "w 7", 5)
+        assert (order_.job_id, order_.reason) == ("a", "not now")
+        await settle(backend, lease, Released("alone"))
+        assert await state(backend, "a") is JobState.CANCELLED
+
+    async def test_only_suspects_are_reserved_and_only_for_this_lease(
+        self, backend: Backend, clock: ManualClock
+    ) -> None:
+        await put(backend, "a")
+        for stalls in range(2):
+            (lease,) = await reserve(backend)
+            assert lease.stalls == stalls
+            await clock.advance(seconds=1)
+            await backend.upkeep(QUEUE, Upkeep())
+        (lease,) = await reserve(backend)
+        assert lease.stalls == 2
+        await settle(backend, lease, Released("later"))
+        await claim(backend, lease_ms=1000)
+        await clock.advance(seconds=1)
+        assert (await backend.upkeep(QUEUE, Upkeep())).poisoned == ("a",)
 
     async def test_jobs_that_have_cost_one_worker_run_as_ever(self, backend: Backend, clock: ManualClock) -> None:
         await put(backend, "a", "b")

@@ -1,6 +1,6 @@
--- active -> active: write a running job's progress, checkpoint or log lines under its token.
+-- active -> active: write a running job's progress, checkpoint or log lines under its token, or that it begins.
 -- KEYS: queue prefix
--- ARGV: now, id, token, repeated, kind ('progress', 'checkpoint', 'log'), values
+-- ARGV: now, id, token, repeated, kind ('progress', 'checkpoint', 'log', 'begun'), values
 -- RETURNS: 1, or 0 if the lease is lost
 -- COST: O(1)
 -- INCLUDES: clock events order state logs full
@@ -15,6 +15,8 @@ if kind == 'log' then
   local last = repeated and redis.pcall('LRANGE', P .. 'log:' .. id, -#lines, -1)
   local written = last and not last.err and table.concat(last, '\n') == table.concat(lines, '\n')
   if not written then append_logs(P, id, lines) end
+elseif kind == 'begun' then
+  redis.call('HSET', P .. 'leases', id, (string.gsub(lease, '^(%d+ %d+ )%?', '%1')))
 else
   put(P, id, kind, ARGV[6])
   if kind == 'progress' then

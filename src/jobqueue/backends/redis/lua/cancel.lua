@@ -11,7 +11,7 @@ if state == 'cancelled' and ARGV[3] == '1' then return { state } end
 if state == 'active' then
   though_full(P)
   redis.call('HSET', P .. 'cancelling', id, reason)
-  local worker = string.match(redis.call('HGET', P .. 'leases', id) or '', '^%d+ %d+ ([^\n]+)')
+  local worker = string.match(redis.call('HGET', P .. 'leases', id) or '', '^%d+ %d+ %??([^\n]+)')
   if worker then
     redis.call('RPUSH', P .. 'orders:' .. worker, id .. ' ' .. reason)
     -- An order is a nudge; the wish itself stands in `cancelling` and comes back with every lease extension.

@@ -3,7 +3,7 @@
 -- KEYS: queue prefix
 -- ARGV: now, worker, caller, sequence, repeated, lease ms, claim ("claim lag type room type room ..." where jobs have been
 --       starting late, by lag ms, or the worker can take so many of these types only), dead letter queue,
---       how many stalls make a suspect, how many suspects to give out, completions, their keep count, their keep age, others;
+--       how many stalls make a suspect, how many suspects to give out (negative: reserved, not begun), completions, their keep count, their keep age, others;
 --       then for each completion, all of them kept alike and without log lines: id, token, result ('' null);
 --       then for each other settlement: id, token, kind, a, b, c, d, e, number of log lines, log lines
 --         c completed: a result ('' null), b keep count, c keep age
@@ -281,6 +281,7 @@ end
 local reply = { now_text, 0, '', 0, paused and 1 or 0, 0, refused, now_text, {}, {}, {}, 0, '' }
 local claimed, records, lives = reply[9], reply[10], reply[11]
 local put_back, closed, more, crowded, rests = {}, false, nil, nil, nil
+local given, reserved = 0, nil
 if claim > 0 and not paused and not hold then
   while #claimed < allowed do
     local popped
@@ -306,22 +307,24 @@ if claim > 0 and not paused and not hold then
       end
 
       -- Of the jobs that have cost workers a worker gets one at a time, so that it takes no other one with it.
-      local function is_to_wait(life)
+      local function is_suspect(life)
         -- What is no count counts as none, here as for the worker that reads it.
         local stalls = number_in(life, 'stalls', '^%d+$') or 0
-        if stalls < suspect_stalls or stalls > 2147483647 then return false end
-        suspects = suspects - 1
-        return suspects < 0
+        return stalls >= suspect_stalls and stalls <= 2147483647
       end
 
       for i, id in ipairs(popped) do
         local life = lively and life_of(P, id) or {}
         if (number_in(life, 'expires') or now + 1) <= now then
           if fail_expired(P, id, now, dead_letter) then outbox = true end
-        elseif found[i] and is_to_wait(life) then
+        elseif found[i] and is_suspect(life) and given >= math.abs(suspects) then
           put_back[#put_back + 1] = id
         elseif found[i] then
           claimed[#claimed + 1] = id
+          if is_suspect(life) then
+            given = given + 1
+            if suspects < 0 then reserved = reserved or {}; reserved[#reserved + 1] = #claimed end
+          end
           records[#claimed] = found[i]
           if #life > 0 then lives[#lives + 1], lives[#lives + 2] = #claimed, life end
         elseif redis.call('EXISTS', P .. 'job:' .. id) == 1 then
@@ -356,6 +359,7 @@ if claim > 0 and not paused and not hold then
       leases[2 * i - 1] = claimed[i]
       leases[2 * i] = (first + i - 1) .. tail
     end
+    for _, i in ipairs(reserved or {}) do leases[2 * i] = (first + i - 1) .. ' ' .. now_text .. ' ?' .. worker end
     if book then
       more, crowded, rests = book.close(P, book, now, claimed, leases)
       closed = true

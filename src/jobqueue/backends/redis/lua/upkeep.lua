@@ -34,8 +34,8 @@ if #lapsed > 0 then
   free_places(P, lapsed, leases)
   local order = {}
   for i = 1, #lapsed do
-    local token, since = string.match(leases[i] or '', '^(%d+) (%d+)')
-    order[i] = { id = lapsed[i], token = tonumber(token or '0'), since = since, wish = wishes[i] }
+    local token, since, mark = string.match(leases[i] or '', '^(%d+) (%d+) ?(%??)')
+    order[i] = { id = lapsed[i], token = tonumber(token or '0'), since = since, wish = wishes[i], reserved = mark == '?' }
   end
   table.sort(order, function(one, other) return one.token < other.token end)
   for _, lease in ipairs(order) do
@@ -43,7 +43,7 @@ if #lapsed > 0 then
       cancelled(P, lease.id, now, lease.since, lease.wish, -1, 0)
       stopped[#stopped + 1] = lease.id
     else
-      local stalls = count_up(P, lease.id, 'stalls')
+      local stalls = lease.reserved and 0 or count_up(P, lease.id, 'stalls')
       if stalls >= max_stalls then
         local message = 'its worker was lost ' .. stalls .. ' times'
         local error_json = '{"type":"WorkerLost","message":"' .. message .. '"}'
