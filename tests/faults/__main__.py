@@ -43,7 +43,7 @@ def line(report: Report) -> str:
     """A run in one line."""
     found = report.judgement
     verdict = "sound" if report.sound else "NOT SOUND"
-    complaints = "".join(f"\n  {complaint}" for complaint in report.complaints[:20])
+    complaints = "".join(f"\n  {complaint}" for complaint in (*report.complaints[:20], *found.trail))
     figures = "".join(f"; {what} {value:g}" for what, value in report.figures.items())
     gone = f"; {len(found.gone)} gone with their server" if found.gone else ""
     return (

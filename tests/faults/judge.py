@@ -9,6 +9,9 @@ from itertools import pairwise
 
 from tests.faults.ledger import Entry
 
+_TOLD = 3
+"""Jobs whose trail is kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -34,6 +37,8 @@ class Judgement:
     for others, if whoever took it then was lost too before it could start it."""
     lost_again: int = 0
     """How many of these there were: claimed elsewhere, and lost with that worker too, unstarted."""
+    trail: tuple[str, ...] = field(default=())
+    """What the ledger says of the first few jobs that went wrong, and of those that ran them."""
 
     @property
     def recovery_p99(self) -> float:
@@ -65,7 +70,13 @@ def judge(
     ended: set[tuple[str, int]] = set()
     disturbed: dict[int, list[float]] = defaultdict(list)
     freed: dict[str, list[float]] = defaultdict(list)
+    stopped: dict[int, float] = {}
+    held_up: dict[tuple[str, int, float], float] = {}
     for entry in entries:
+        if entry.deed == "disturbed":
+            stopped[entry.process] = entry.at
+        elif (since := stopped.pop(entry.process, None)) is not None and entry.deed == "started":
+            held_up[entry.job, entry.process, entry.at] = since
         if entry.deed == "started":
             starts[entry.job].append(entry)
         elif entry.deed == "ended":
@@ -80,13 +91,17 @@ def judge(
     for job, runs in starts.items():
         for run, following in pairwise(runs):
             blows = [at for at in disturbed[run.process] if run.at <= at <= following.at]
-            if not blows and not outages:
+            # Stopped between its last look at the lease and the first line of the processor, with nothing in between
+            # but computing: then that is what it does first when it is woken, and does of one job.
+            late = held_up.get((job, following.process, following.at), run.at) < run.at
+            if not blows and not late and not outages:
                 unexplained.append(job)
             elif blows and (job, run.process) not in ended:
                 free = [at for at in freed[job] if blows[0] < at < following.at]
                 lost_again += len(free) > 1
                 recovery.append((free[0] if len(free) > 1 else following.at) - blows[0])
     missing = acknowledged - there - beneath
+    wrong = [*sorted(missing - set(mortal)), *sorted(there - set(attempted)), *sorted(set(unexplained))]
     return Judgement(
         acknowledged=len(acknowledged),
         completed=len(there),
@@ -98,4 +113,14 @@ def judge(
         unexplained=tuple(sorted(set(unexplained))),
         recovery=tuple(sorted(recovery)),
         lost_again=lost_again,
+        trail=_trail(entries, wrong[:_TOLD]),
+    )
+
+
+def _trail(entries: Sequence[Entry], jobs: Sequence[str]) -> tuple[str, ...]:
+    runners = {entry.process for entry in entries if entry.job in jobs}
+    return tuple(
+        f"{entry.at:.6f} {entry.deed} {entry.job} by {entry.process}"
+        for entry in entries
+        if entry.job in jobs or (entry.deed == "disturbed" and jobs and entry.process in runners)
     )

@@ -146,5 +146,18 @@ def test_a_repeat_needs_a_reason() -> None:
     assert (judgement.recovery, judgement.lost_again) == ((1.0,), 1)
     too_late = _entries("acknowledged a 1", "started a 2", "started a 3", "disturbed - 2")
     assert judge(too_late, ["a"], ["a"]).unexplained == ("a",)
+    assert judge(too_late, ["a"], ["a"]).trail[-1] == "3.000000 disturbed - by 2"
     another = _entries("acknowledged a 1", "disturbed - 2", "started a 2", "started a 3")
     assert judge(another, ["a"], ["a"]).unexplained == ("a",)
+
+
+def test_a_worker_that_was_stopped_on_the_way_to_a_start_starts_one_job_late() -> None:
+    stopped = ("acknowledged a 1", "acknowledged b 1", "disturbed - 2", "started a 3", "ended a 3", "started b 3")
+    assert judge(_entries(*stopped, "started a 2"), ["a", "b"], ["a", "b"]).unexplained == ()
+    assert judge(_entries(*stopped, "ended c 2", "started a 2"), ["a", "b"], ["a", "b"]).unexplained == ("a",)
+    both = judge(_entries(*stopped, "started a 2", "started b 2"), ["a", "b"], ["a", "b"])
+    assert both.unexplained == ("b",)
+    assert "6.000000 started a by 2" not in both.trail
+    assert "7.000000 started b by 2" in both.trail
+    earlier = _entries("acknowledged a 1", "started a 3", "disturbed - 2", "started a 2")
+    assert judge(earlier, ["a"], ["a"]).unexplained == ("a",)

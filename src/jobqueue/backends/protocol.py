@@ -152,11 +152,10 @@ class Exchange:
     log lines that completed with the same ``keep`` as the first of these. ``dead_letter`` names the queue that gets a
     letter for jobs found expired on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and
     rides with settlements. A job that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those
-    are given out, and the others that are met stay at the front. With ``reserve`` they have not begun yet: a lease that is
-    lost before the note :class:`Begun` is no stall. ``rooms``: of these job types the worker takes so many
-    at the most. ``lag_ms`` is how much later than they are claimed its jobs have been starting: under a rate starts
-    count for so much longer than a period (a quarter of one at the most), so that it holds for starts as well as for
-    claims.
+    are given out, and the others that are met stay at the front. With ``reserve`` they have not begun yet: a lease that
+    is lost before the note :class:`Begun` is no stall. ``rooms``: of these job types the worker takes so many at the
+    most. ``lag_ms`` is how much later than they are claimed its jobs have been starting: under a rate starts count for
+    so much longer than a period (a quarter of one at the most), so that it holds for starts as well as for claims.
     """
 
     worker: str

@@ -16,8 +16,8 @@ options; data; a line each |
 | ``active``           | zset   | lease deadline in ms: the lease set is the active set |
 | ``blocked``          | zset   | ms since when * 4096 + sequence |
 | ``completed`` ``failed`` ``cancelled`` | zset | finishing ms * 4096 + sequence |
-| ``leases``           | hash   | id to "token, claimed at, worker" (? before the worker: a suspect that has not begun), \
-and on two more lines a limited type and a group |
+| ``leases``           | hash   | id to "token, claimed at, worker" (? before that: not begun, see trial.py), and on \
+two more lines a limited type and a group |
 | ``cancelling``       | hash   | id to reason, for active jobs |
 | ``expiring``         | zset   | ms at which an unstarted job expires |
 | ``retention``        | zset   | ms at which a finished job is forgotten |
