@@ -48,9 +48,10 @@ from jobqueue.flow import Flow, Node, Reference
 from jobqueue.flow_handle import FlowHandle, FlowNode, FlowStatus
 from jobqueue.group import Group, GroupInfo
 from jobqueue.inputs import Dependencies, Dependency, Results
-from jobqueue.job import Job, LogLine
+from jobqueue.job import Job
 from jobqueue.job_type import JobType
 from jobqueue.listener import Happening, JobEvent
+from jobqueue.log_line import LogLine
 from jobqueue.logs import JobLogHandler, add_job_context
 from jobqueue.model.batch import Batch
 from jobqueue.model.events import Event, EventType

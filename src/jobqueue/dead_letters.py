@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from jobqueue.backends.protocol import Backend, NewRecord, Remove, Retry
 from jobqueue.default_backend import default_backend
-from jobqueue.errors import BadSignature, InvalidOption, InvalidState, JobNotFound, KeyHeld
+from jobqueue.errors import BadSignature, InvalidState, JobNotFound, KeyHeld
 from jobqueue.job_type import JobType
+from jobqueue.model.asked import looked_for, whole
 from jobqueue.model.letter import BAD_SIGNATURE, DEAD_LETTER as LETTER_TYPE, DeadLetter
 from jobqueue.model.naming import checked_name
 from jobqueue.model.payloads import ANY_JSON
@@ -55,8 +56,8 @@ class DeadLetters:
 
         Costs O(letters looked at). Raises InvalidOption.
         """
-        if limit < 0 or offset < 0:
-            raise InvalidOption(f"limit and offset must be from 0, not {limit} and {offset}")
+        whole("limit", limit, 0)
+        whole("offset", offset, 0)
         found: list[Letter] = []
         async for letter in self._all():
             content = letter.content
@@ -79,7 +80,7 @@ class DeadLetters:
         was never known to come from a holder of a codec's key.
         """
         backend = await self._open()
-        record = await backend.get(self.name, letter_id)
+        record = await backend.get(self.name, looked_for("letter_id", letter_id))
         letter = None if record is None else _letter(record)
         if letter is None:
             raise JobNotFound(f"no letter {letter_id!r} in {self.name!r}")
@@ -132,7 +133,7 @@ class DeadLetters:
 
     async def discard(self, letter_id: str) -> None:
         """Throw a letter away; the job stays failed in its origin. Raises JobNotFound."""
-        await (await self._open()).amend(self.name, letter_id, Remove())
+        await (await self._open()).amend(self.name, looked_for("letter_id", letter_id), Remove())
 
     async def discard_all(
         self,

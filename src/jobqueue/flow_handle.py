@@ -11,8 +11,10 @@ from pydantic_core import from_json
 
 from jobqueue.backends.protocol import MAX_BATCH, Backend, Cancel, Retry
 from jobqueue.errors import InvalidOption, InvalidState, JobFailed, JobNotFound
+from jobqueue.model.asked import because, patience
 from jobqueue.model.links import FlowRecord
 from jobqueue.model.payloads import ANY_JSON
+from jobqueue.model.times import Seconds
 from jobqueue.queue import Queue
 from jobqueue.results import finish_reader
 
@@ -104,11 +106,13 @@ class FlowHandle:
         """Where every job stands. O(jobs)."""
         return (await self._look())[0]
 
-    async def wait(self, timeout: float | None = None) -> FlowStatus:
-        """Return when every job has ended. Wakes by the flow's event; ``timeout`` in seconds raises TimeoutError."""
+    async def wait(self, timeout: Seconds | None = None) -> FlowStatus:
+        """Return when every job has ended. Wakes by the flow's event; ``timeout`` (seconds or timedelta) raises
+        TimeoutError.
+        """
         return (await self._ended(timeout))[0]
 
-    async def result(self, timeout: float | None = None) -> dict[str, Any]:
+    async def result(self, timeout: Seconds | None = None) -> dict[str, Any]:
         """What the last jobs returned (those that nobody in the flow depends on), by name, as JSON values.
 
         Waits as ``wait`` does. Raises JobFailed if not all of those completed, naming the first job that did not. A
@@ -131,12 +135,12 @@ class FlowHandle:
         From the last ones up, so that none begins because of it. Running ones are told to stop. Raises InvalidOption if
         there is no such node.
         """
-        backend = await self.queue.backend()
+        backend, why = await self.queue.backend(), because(reason)
         nodes = _below((await self.status()).nodes, branch)
         count = 0
         for level in reversed(_levels(nodes)):
             wanted = [node for node in level if node.state not in _ENDED]
-            count += await _each(_amended(backend, node, Cancel(reason)) for node in wanted)
+            count += await _each(_amended(backend, node, Cancel(why)) for node in wanted)
         return count
 
     async def retry(self, *, branch: str | None = None) -> int:
@@ -162,13 +166,13 @@ class FlowHandle:
             )
         return FlowStatus(self.id, tuple(await _nodes(backend, record))), record
 
-    async def _ended(self, timeout: float | None) -> tuple[FlowStatus, FlowRecord]:
+    async def _ended(self, timeout: Seconds | None) -> tuple[FlowStatus, FlowRecord]:
         async def look() -> tuple[FlowStatus, FlowRecord] | None:
             status, record = await self._look()
             # A job of another queue may have ended, and its result not be here yet: the event comes with it.
             return (status, record) if status.finished and len(record.ended) == len(record.members) else None
 
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(patience(timeout)):
             reader = finish_reader(await self.queue.backend(), self.queue.name)
             return await reader.flow_ended(self.id, look)
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, cast
 
-from pydantic_core import from_json
 from typing_extensions import TypeVar
 
 from jobqueue.backends.protocol import Backend, Cancel, Checkpoint, LogLines, Note, Progress, Retry
@@ -23,6 +21,8 @@ from jobqueue.errors import (
     WaitForChildren,
 )
 from jobqueue.inputs import Dependencies, Results
+from jobqueue.log_line import LogLine
+from jobqueue.model.asked import because, patience
 from jobqueue.model.events import Event, EventType
 from jobqueue.model.links import OnFailure
 from jobqueue.model.options import JobOptions
@@ -30,7 +30,7 @@ from jobqueue.model.payloads import ANY_JSON, Payload
 from jobqueue.model.record import JobError, JobRecord, JobState
 from jobqueue.model.refused import RefusedText
 from jobqueue.model.retry import DEFAULT_RETRY
-from jobqueue.model.times import moment
+from jobqueue.model.times import Seconds, moment
 from jobqueue.new_job import NewJob
 from jobqueue.results import finish_reader
 from jobqueue.running import Attempt
@@ -39,17 +39,6 @@ from jobqueue.spawning import children_of, spawn
 DataT = TypeVar("DataT", default=Any)
 ResultT = TypeVar("ResultT", default=Any)
 ResourceT = TypeVar("ResourceT")
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line a processor wrote: when, in which attempt, at which level, the message and its fields."""
-
-    at: datetime
-    attempt: int
-    level: str
-    message: str
-    fields: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 _UNSET: Any = object()
@@ -223,13 +212,13 @@ class Job(Generic[DataT, ResultT]):
 
     # What can be done with it.
 
-    async def result(self, timeout: float | None = None) -> ResultT:
+    async def result(self, timeout: Seconds | None = None) -> ResultT:
         """Wait until the job has finished; returns what its processor returned.
 
-        Wakes by the job's event. ``timeout`` is in seconds. Raises JobFailed or JobCancelled with the cause,
+        Wakes by the job's event. ``timeout``: seconds or timedelta. Raises JobFailed or JobCancelled with the cause,
         TimeoutError if it takes longer, JobNotFound if the job is gone without a trace.
         """
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(patience(timeout)):
             finish = await finish_reader(self._backend, self.queue).finished(self.id)
         if isinstance(finish, Event):
             return self._result_of_event(finish)
@@ -260,8 +249,8 @@ class Job(Generic[DataT, ResultT]):
 
         Raises InvalidState if it has finished, JobNotFound if it is gone.
         """
-        keep = self.options.keep
-        cancel = Cancel(reason, keep.for_failed()) if keep else Cancel(reason)
+        keep, why = self.options.keep, because(reason)
+        cancel = Cancel(why, keep.for_failed()) if keep else Cancel(why)
         return await self._backend.amend(self.queue, self.id, cancel)
 
     async def retry(self) -> None:
@@ -270,7 +259,7 @@ class Job(Generic[DataT, ResultT]):
 
     async def logs(self) -> list[LogLine]:
         """What its processor logged, oldest first; the newest thousand lines are kept."""
-        return [_log_line(line) for line in await self._backend.logs(self.queue, self.id)]
+        return [LogLine.of(line) for line in await self._backend.logs(self.queue, self.id)]
 
     # Inside a processor.
 
@@ -406,14 +395,3 @@ def _moment(ms: int | None) -> datetime | None:
 
 def _value(stored: bytes | None, what: str) -> Any:
     return None if stored is None else ANY_JSON.decode(stored, what=what)
-
-
-def _log_line(stored: bytes) -> LogLine:
-    line = from_json(stored)
-    return LogLine(
-        at=moment(int(line.get("at", 0))),
-        attempt=int(line.get("attempt", 0)),
-        level=str(line.get("level", "")),
-        message=str(line.get("message", "")),
-        fields=dict(line.get("fields", {})),
-    )

@@ -6,9 +6,10 @@ from dataclasses import fields
 from typing import Any, Unpack
 
 from jobqueue.backends.operations import SetLimits
-from jobqueue.backends.protocol import MAX_BATCH, Backend
+from jobqueue.backends.protocol import Backend
 from jobqueue.errors import InvalidOption
 from jobqueue.group import Group, GroupInfo
+from jobqueue.model.asked import page
 from jobqueue.model.limits import NO_LIMITS, LimitChanges, Limits, changed
 from jobqueue.model.naming import checked_group
 
@@ -57,7 +58,6 @@ class Limiting:
 
         ``limit`` is at most 1000. Raises InvalidOption.
         """
-        if not 0 <= limit <= MAX_BATCH:
-            raise InvalidOption(f"limit must be from 0 to {MAX_BATCH}, not {limit}")
+        page(limit)
         found = await (await self.backend()).groups(self.name, after=after, limit=limit)
         return [GroupInfo.of(status) for status in found]

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from jobqueue.backends.protocol import (
-    MAX_BATCH,
     Amendment,
     Backend,
     Cancel,
@@ -29,6 +28,7 @@ from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.errors import BackendUnavailable, InvalidOption
 from jobqueue.job import Job
 from jobqueue.limiting import Limiting
+from jobqueue.model.asked import LONGEST_PAGE, because, looked_for, page, whole
 from jobqueue.model.events import Event
 from jobqueue.model.options import JobOptions, checked_priority
 from jobqueue.model.payloads import ANY_JSON
@@ -68,7 +68,8 @@ class Operating(Limiting):
     # Looking.
 
     async def get(self, job_id: str) -> Job[Any, Any] | None:
-        """The job, or None."""
+        """The job, or None. Raises InvalidName for an id that is no text."""
+        looked_for("job_id", job_id)
         backend = await self.backend()
         record = await backend.get(self.name, job_id)
         return None if record is None else _job(backend, record)
@@ -80,8 +81,7 @@ class Operating(Limiting):
 
         ``limit`` is at most 1000 a call. Raises InvalidOption.
         """
-        if not 0 <= limit <= MAX_BATCH or offset < 0:
-            raise InvalidOption(f"limit must be from 0 to {MAX_BATCH} and offset from 0, not {limit} and {offset}")
+        page(limit, offset)
         backend = await self.backend()
         records = await backend.find(self.name, _state(state), limit=limit, offset=offset, newest=newest_first)
         return [_job(backend, record) for record in records]
@@ -100,9 +100,7 @@ class Operating(Limiting):
         """What attempts came to and how long they took, by minute and job type, oldest first. ``minutes`` counts back
         from now; they are kept for a day, so 1440 is all. Minutes in which none ended are left out. O(minutes).
         """
-        if not 1 <= minutes <= MOST_MINUTES:
-            raise InvalidOption(f"minutes must be between 1 and {MOST_MINUTES}, not {minutes}")
-        return stats_of(await (await self.backend()).stats(self.name, minutes))
+        return stats_of(await (await self.backend()).stats(self.name, whole("minutes", minutes, 1, MOST_MINUTES)))
 
     async def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """What happens in the queue, as it happens; ``after`` an event's ``id``, or ``"0"`` for the oldest
@@ -136,10 +134,11 @@ class Operating(Limiting):
     async def cancel(self, job_id: str, reason: str = "") -> JobState:
         """Cancel a job from any process: at once if it has not started, else its worker is told to.
 
-        Returns the state it is in afterwards (``active``: on its way). Raises JobNotFound, InvalidState.
+        Returns the state it is in afterwards (``active``: on its way). Of ``reason`` the first 1000 characters are
+        kept. Raises JobNotFound, InvalidState.
         """
-        keep = self.default_options.keep
-        return await self._amend(job_id, Cancel(reason, keep.for_failed()) if keep else Cancel(reason))
+        keep, why = self.default_options.keep, because(reason)
+        return await self._amend(job_id, Cancel(why, keep.for_failed()) if keep else Cancel(why))
 
     async def remove(self, job_id: str) -> None:
         """Forget a job that is not active. Raises JobNotFound, InvalidState."""
@@ -173,8 +172,9 @@ class Operating(Limiting):
         return (await (await self.backend()).status(self.name)).paused
 
     async def retry_failed(self, limit: int = 1000) -> int:
-        """Retry up to ``limit`` failed jobs, oldest first; returns how many."""
-        return len(await (await self.backend()).control(self.name, RetryFailed(limit)))
+        """Retry up to ``limit`` failed jobs, oldest first; returns how many. ``limit`` is at most 1000 a call."""
+        command = RetryFailed(whole("limit", limit, 0, LONGEST_PAGE))
+        return len(await (await self.backend()).control(self.name, command))
 
     async def purge(self, delayed: bool = False) -> int:
         """Drop everything that waits, and what is delayed too if asked; returns how many."""
@@ -188,9 +188,7 @@ class Operating(Limiting):
         wanted = _state(state)
         if wanted is JobState.ACTIVE:
             raise InvalidOption("active jobs cannot be cleaned away: cancel them, or let them finish")
-        if limit < 1:
-            raise InvalidOption(f"limit must be from 1, not {limit}")
-        command = Clean(wanted, span_ms("older_than", older_than), limit)
+        command = Clean(wanted, span_ms("older_than", older_than), whole("limit", limit, 1))
         return await (await self.backend()).control(self.name, command)
 
     async def obliterate(self, force: bool = False) -> None:
@@ -200,7 +198,7 @@ class Operating(Limiting):
         await (await self.backend()).control(self.name, Obliterate(force))
 
     async def _amend(self, job_id: str, amendment: Amendment) -> JobState:
-        return await (await self.backend()).amend(self.name, job_id, amendment)
+        return await (await self.backend()).amend(self.name, looked_for("job_id", job_id), amendment)
 
 
 def _job(backend: Backend, record: JobRecord) -> Job[Any, Any]:

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from jobqueue.backends.protocol import MAX_BATCH, Backend
+from jobqueue.backends.protocol import Backend
 from jobqueue.backends.scheduling import Firing, ScheduleChange, ScheduleRecord
 from jobqueue.catalogue import KNOWN_TYPES
 from jobqueue.errors import BadSignature, InvalidOption, JobQueueError, KeyHeld, ScheduleNotFound
 from jobqueue.ids import new_job_id
 from jobqueue.job import Job
+from jobqueue.model.asked import page
 from jobqueue.model.naming import checked_name
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.model.plan import Plan
@@ -59,8 +60,7 @@ class Schedules:
 
         ``limit`` is at most 1000 a call. Raises InvalidOption.
         """
-        if not 0 <= limit <= MAX_BATCH or offset < 0:
-            raise InvalidOption(f"limit must be from 0 to {MAX_BATCH} and offset from 0, not {limit} and {offset}")
+        page(limit, offset)
         found = await (await self._backend()).find_schedules(self._queue, limit=limit, offset=offset)
         return [StoredSchedule(record) for record in found.records]
 

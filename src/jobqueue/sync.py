@@ -168,7 +168,7 @@ class SyncJob(Generic[DataT, ResultT]):
         """What the processor returned; None unless it has completed."""
         return self._job.result_value
 
-    def result(self, timeout: float | None = None) -> ResultT:
+    def result(self, timeout: Seconds | None = None) -> ResultT:
         """Wait until the job has finished; returns and raises as ``Job.result``."""
         return self._run(lambda job: job.result(timeout))
 

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -71,8 +71,9 @@ class Webhook:
     @property
     def rules(self) -> Rules:
         """What it is told, as backends know it. Raises InvalidName or InvalidOption."""
-        if isinstance(self.events, str) or isinstance(self.types, str) or isinstance(self.include, str):
-            raise InvalidOption('events, types and include are lists: events=["job.completed"]')
+        for name, given in (("events", self.events), ("types", self.types), ("include", self.include)):
+            if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidOption(f'{name} must be a list, such as events=["job.completed"], not {given!r:.60}')
         occasions = frozenset(_named(Occasion, "events", name) for name in self.events)
         if not occasions:
             raise InvalidOption(f"events must name at least one of {', '.join(Occasion)}")

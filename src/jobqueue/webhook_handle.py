@@ -14,6 +14,7 @@ from jobqueue.backends.protocol import Backend, Promote, Retry
 from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.delivery import Delivery
 from jobqueue.errors import InvalidOption, InvalidState, JobNotFound, JobQueueError, WebhookNotFound
+from jobqueue.model.asked import because, page
 from jobqueue.model.naming import checked_job_id, checked_name
 from jobqueue.model.record import JobState
 from jobqueue.model.times import Seconds, span_ms
@@ -52,6 +53,8 @@ class Webhooks:
 
         Raises InvalidOption if its deliveries would go to this very queue, BackendFull where the queue has 100.
         """
+        if not isinstance(webhook, Webhook):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(f"put takes a Webhook(id, url, …), not {type(webhook).__name__}")
         if webhook.deliveries == self._queue:
             raise InvalidOption(f"deliveries of queue {self._queue!r} must go to another queue, such as {WEBHOOKS!r}")
         given = None if webhook.secret is None else checked_secret(webhook.secret)
@@ -119,9 +122,8 @@ class Webhooks:
 
     async def pause(self, webhook_id: str, *, reason: str = "") -> StoredWebhook:
         """Its deliveries wait until it is resumed; what happens meanwhile is told then. Raises WebhookNotFound."""
-        return await self._change(
-            webhook_id, lambda record: replace(record, state=EndpointState.PAUSED, reason=reason[:500])
-        )
+        why = because(reason)[:500]
+        return await self._change(webhook_id, lambda record: replace(record, state=EndpointState.PAUSED, reason=why))
 
     async def resume(self, webhook_id: str) -> StoredWebhook:
         """Undo a pause, or that it was disabled. Of what waits a thousand are sent at once, the rest within five
@@ -148,8 +150,7 @@ class Webhooks:
         Costs O(deliveries looked at): of each state at most the 2000 newest. An endpoint with ``deliveries=`` of its
         own is found at once. Raises InvalidOption.
         """
-        if not 0 <= limit <= 1000:
-            raise InvalidOption(f"limit must be from 0 to 1000, not {limit}")
+        page(limit)
         try:
             states = tuple(JobState) if state is None else (JobState(state),)
         except ValueError:

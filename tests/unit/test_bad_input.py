@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from jobqueue import (
+    DeadLetters,
     Flow,
+    FlowHandle,
     InvalidData,
     InvalidInput,
     InvalidName,
@@ -21,6 +24,7 @@ from jobqueue import (
     PayloadTooLarge,
     Queue,
     Retry,
+    Webhook,
     Worker,
 )
 from jobqueue.backends import MemoryBackend
@@ -180,3 +184,94 @@ def test_flows(tickets: Queue) -> None:
             flow.add(kind)  # pyright: ignore[reportArgumentType]
     flow.add("b", queue=Queue("by-default"))
     assert len(flow.nodes) == 2
+
+
+def _call(queue: Queue, path: str) -> Callable[..., Awaitable[Any]]:
+    """A method of the queue's, or of what is beside it."""
+    beside: dict[str, Any] = {
+        "letters": DeadLetters(backend=MemoryBackend()),
+        "schedules": queue.schedules,
+        "webhooks": queue.webhooks,
+    }
+    owner, _, method = path.rpartition(".")
+    return getattr(beside[owner] if owner else queue, method)
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("get", [None]),
+        ("retry", [None]),
+        ("cancel", [7]),
+        ("remove", [b"a"]),
+        ("reprioritize", [None, 1]),
+        ("letters.retry", [None]),
+        ("letters.discard", [7]),
+    ],
+)
+async def test_an_id_is_a_text(tickets: Queue, method: str, words: list[Any]) -> None:
+    with pytest.raises(InvalidName, match="_id must be a text, not"):
+        await _call(tickets, method)(*words)
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "options"),
+    [
+        ("jobs", ["failed"], {"limit": 1.5}),
+        ("jobs", ["failed"], {"offset": True}),
+        ("groups", [], {"limit": "9"}),
+        ("stats", [0], {}),
+        ("stats", [None], {}),
+        ("retry_failed", [-1], {}),
+        ("retry_failed", [1001], {}),
+        ("clean", ["failed"], {"limit": 0.5}),
+        ("schedules.list", [], {"limit": 1.5}),
+        ("webhooks.deliveries", [], {"limit": None}),
+        ("letters.letters", [], {"limit": "all"}),
+    ],
+)
+async def test_a_page_is_counted_in_whole_numbers(
+    tickets: Queue, method: str, words: list[Any], options: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidOption, match=r"must be a whole number from [01]"):
+        await _call(tickets, method)(*words, **options)
+
+
+async def test_a_reason_is_a_text_and_is_cut(tickets: Queue) -> None:
+    job = await tickets.enqueue("t", 1)
+    wrong: Any = 5
+    with pytest.raises(InvalidOption, match="reason must be a text, not int"):
+        await job.cancel(wrong)
+    with pytest.raises(InvalidOption, match="reason must be a text, not int"):
+        await tickets.cancel(job.id, wrong)
+    with pytest.raises(InvalidOption, match="reason must be a text, not int"):
+        await FlowHandle(tickets, "none").cancel(wrong)
+    await job.cancel("x" * 5000)
+    await job.refresh()
+    assert job.reason == "x" * 1000
+
+
+async def test_how_long_somebody_waits_is_a_length_of_time(tickets: Queue) -> None:
+    job = await tickets.enqueue("t", 1)
+    handle = FlowHandle(tickets, "none")
+    wrong: list[Any] = ["soon", -1, True]
+    for timeout in wrong:
+        for call in (job.result, handle.wait, handle.result):
+            with pytest.raises(InvalidOption, match="timeout must be"):
+                await call(timeout)
+    with pytest.raises(TimeoutError):
+        await job.result(timedelta(milliseconds=1))
+
+
+@pytest.mark.parametrize("name", ["events", "types", "include"])
+@pytest.mark.parametrize("given", [None, 5, "job.completed", {"job.completed": 1}])
+def test_what_a_webhook_is_told_is_a_list(name: str, given: Any) -> None:
+    options: dict[str, Any] = {name: given}
+    with pytest.raises(InvalidOption, match=f"{name} must be a list"):
+        Webhook("w", "https://example.com", **options)
+
+
+async def test_a_webhook_is_put_as_one(tickets: Queue) -> None:
+    wrong: Any = {"id": "w"}
+    with pytest.raises(InvalidOption, match="put takes a Webhook"):
+        await tickets.webhooks.put(wrong)

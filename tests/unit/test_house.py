@@ -23,7 +23,7 @@ FLOORS = (
     ("backends.protocol", "backends.looking", "backends.operations", "backends.scheduling", "backends.endpoints"),
     ("running", "logs"),
     ("backends",),
-    ("settings", "ids", "job_type", "catalogue", "results", "verdict", "connect", "default_backend"),
+    ("settings", "ids", "job_type", "catalogue", "results", "log_line", "verdict", "connect", "default_backend"),
     (
         "inputs",
         "job",
