@@ -1,6 +1,7 @@
 """Claim: one job by hand, for consumers that are no workers.
 
-1. ``async with``: claim a job, waiting for one if need be, and keep its lease from a task of this loop.
+1. ``async with``: claim a job, waiting for one if need be, and keep its lease from a task of this loop. One of another
+   type than was asked for is left to others.
 2. The block runs. If the lease is lost, somebody cancels the job, or its ``timeout`` is over, the block is cancelled.
 3. How the block ends is the job's outcome, by the same rules as for a processor; it is handed in before the block is
    left.
@@ -19,7 +20,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic
 
-import anyio
 from typing_extensions import TypeVar
 
 from jobqueue.backends.protocol import Backend, Exchange, Page, Settlement
@@ -37,6 +37,7 @@ from jobqueue.errors import (
 )
 from jobqueue.inputs import bring_inputs
 from jobqueue.job import Job
+from jobqueue.job_type import JobType
 from jobqueue.model.options import JobOptions
 from jobqueue.model.outcome import Completed, Outcome, Released
 from jobqueue.model.payloads import ANY_JSON
@@ -50,6 +51,8 @@ ReturnT = TypeVar("ReturnT")
 
 _WAIT_SECONDS = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_OTHERS_DELAY_MS = 5_000
+"""A job of another type comes back after this, as where a worker has no processor for it."""
 
 
 class ClaimedJob(Job[DataT, ResultT], Generic[DataT, ResultT]):
@@ -69,13 +72,18 @@ class ClaimedJob(Job[DataT, ResultT], Generic[DataT, ResultT]):
         return getattr(self, "_encoded", None)
 
 
-class Claim:
-    """An async context manager; made by ``Queue.claim``. It serves once: another use raises JobQueueError."""
+class Claim(Generic[DataT, ResultT]):
+    """An async context manager; made by ``Queue.claim``. It serves once: another use raises JobQueueError.
+
+    It may be left in another task than the one it was entered in, as fixtures of pytest-asyncio do; then it is the
+    first task that a lost lease or a timeout cancels.
+    """
 
     def __init__(
         self,
         backend: Callable[[], Awaitable[Backend]],
         queue: str,
+        job_type: JobType[DataT, ResultT] | None,
         *,
         defaults: JobOptions,
         dead_letter: str | None,
@@ -84,26 +92,27 @@ class Claim:
     ) -> None:
         self._open = backend
         self._queue = queue
+        self._type = job_type
         self._defaults = defaults
         self._dead_letter = dead_letter
         self._lease = lease
         self._timeout = timeout
         self._worker = f"{socket.gethostname()[:40]}-{os.getpid()}-claim-{secrets.token_hex(4)}"
         self._sequence = 0
-        self._scope = anyio.CancelScope()
+        self._stopped = False
         self._used = False
         self._given_up = False
         self._waiting: asyncio.Task[bool] | None = None
 
-    async def __aenter__(self) -> ClaimedJob[Any, Any]:
+    async def __aenter__(self) -> ClaimedJob[DataT, ResultT]:
         if self._used:
             raise JobQueueError("this claim has had its job: call queue.claim() for each")
         self._used = True
         self._backend = await self._open()
         record = await self._first()
         self._attempt = Attempt(record, None)
-        known = KNOWN_TYPES.get(record.type)
-        self._job = ClaimedJob[Any, Any](
+        known = self._type or KNOWN_TYPES.get(record.type)
+        self._job = ClaimedJob[DataT, ResultT](
             record,
             self._backend,
             payload=known.data if known else ANY_JSON,
@@ -120,17 +129,21 @@ class Claim:
             await self._end(Released("what it depends on could not be read"))
             raise
         self._keeper = asyncio.create_task(self._keep(), name=f"jobqueue claim {record.id}")
-        self._scope.__enter__()
-        if self._policy.timeout is not None:
-            self._scope.deadline = anyio.current_time() + self._policy.timeout
+        self._block = asyncio.timeout(self._policy.timeout)
+        await self._block.__aenter__()
         return self._job
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         # Typed as if it never swallowed: only signals are, and those the block raises itself, knowing where they lead.
-        stopped = self._scope.cancel_called
-        swallowed = bool(self._scope.__exit__(kind, error, trace))
+        stopped = self._stopped or self._block.expired()
+        swallowed = False
+        try:
+            await self._block.__aexit__(kind, error, trace)
+        except TimeoutError:
+            # The block's end, which was ours.
+            swallowed = True
         self._keeper.cancel()
         await asyncio.gather(self._keeper, return_exceptions=True)
         if not await _uninterrupted(self._end(self._outcome(error, stopped=stopped))):
@@ -190,9 +203,7 @@ class Claim:
         try:
             record = await looking
             if record is not None:
-                await self._exchange(
-                    settlements=(Settlement(record.id, record.token or 0, Released("the consumer was stopped")),)
-                )
+                await self._hand_back(record, Released("the consumer was stopped"))
             await self._leave()
         except BackendError:
             # Its lease runs out.
@@ -201,8 +212,10 @@ class Claim:
     async def _look(self) -> JobRecord | None:
         while not self._given_up:
             page = await self._exchange(claim=1)
-            if page.leases:
-                return page.leases[0]
+            for record in page.leases:
+                if self._type is None or record.type == self._type.name:
+                    return record
+                await self._hand_back(record, Released("claimed by a consumer of other jobs", _OTHERS_DELAY_MS))
             if self._given_up:
                 break
             seconds = _WAIT_SECONDS
@@ -215,6 +228,9 @@ class Claim:
         # A marker that was taken meanwhile is for somebody else.
         await self._exchange()
         return None
+
+    async def _hand_back(self, record: JobRecord, released: Released) -> None:
+        await self._exchange(settlements=(Settlement(record.id, record.token or 0, released),))
 
     async def _end(self, outcome: Outcome) -> bool:
         """Hand the outcome in; False if it was refused."""
@@ -276,7 +292,9 @@ class Claim:
                 self._attempt.cancel_reason = extension.cancels[job_id]
             else:
                 continue
-            self._scope.cancel()
+            self._stopped = True
+            if not self._block.expired():
+                self._block.reschedule(asyncio.get_running_loop().time())
             return
 
     async def _leave(self) -> None:

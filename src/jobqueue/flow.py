@@ -23,6 +23,7 @@ from jobqueue.job_type import JobType
 from jobqueue.model.links import MOST_IN_FLOW, After, DependsOn, Need, OnFailure, is_list, need_of, needs_of
 from jobqueue.model.naming import checked_job_id, checked_name
 from jobqueue.model.options import Path, Ref
+from jobqueue.model.payloads import MAX_DEPTH
 from jobqueue.new_job import CheckedJob, JobWishes, NewJob, checked_job, new_job
 from jobqueue.queue import Queue
 
@@ -284,6 +285,9 @@ def _without_references(value: Any, path: Path, refs: list[Ref], flow: Flow) -> 
             raise InvalidOption(f"{reference.node.name!r} belongs to another flow")
         refs.append((path, reference.node.key, reference.path))
         return None
+    if len(path) > MAX_DEPTH:
+        # Deeper than data may be, or inside itself: it is refused when it is encoded.
+        return value
     if isinstance(value, Mapping):
         found = cast("Mapping[Any, Any]", value)
         return {key: _without_references(inner, (*path, key), refs, flow) for key, inner in found.items()}

@@ -13,7 +13,7 @@ from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.errors import InvalidOption, UnknownOption
 from jobqueue.ids import new_job_id
 from jobqueue.job_type import JobType
-from jobqueue.model.links import MOST_NEEDS, DependsOn, OnFailure, needs_of
+from jobqueue.model.links import MOST_NEEDS, DependsOn, OnFailure, checked_policy, needs_of
 from jobqueue.model.naming import checked_group, checked_job_id, checked_name
 from jobqueue.model.options import NO_OPTIONS, Keep, Ref, checked_priority, options
 from jobqueue.model.payloads import ANY_JSON, Payload
@@ -149,6 +149,8 @@ def checked_job(
 
     asked = options(retry=job.retry, timeout=job.timeout, keep=job.keep, tags=job.tags)
     needs = needs_of(job.depends_on, job.on_failure, most=most_needs) if job.depends_on else ()
+    if job.on_failure is not OnFailure.FAIL:
+        checked_policy(job.on_failure)
     if needs or flow:
         asked = replace(asked, waits=bool(needs), flow=flow, refs=refs)
     declared = job_type.options if job_type else NO_OPTIONS

@@ -166,21 +166,37 @@ class Queue(Operating):
 
     # Taking one out by hand.
 
-    def claim(self, *, lease: Seconds = 15, timeout: Seconds | None = None) -> Claim:
+    @overload
+    def claim(
+        self, type: JobType[DataT, ResultT], *, lease: Seconds = 15, timeout: Seconds | None = None
+    ) -> Claim[DataT, ResultT]: ...
+    @overload
+    def claim(self, type: None = None, *, lease: Seconds = 15, timeout: Seconds | None = None) -> Claim[Any, Any]: ...
+    def claim(
+        self,
+        type: JobType[Any, Any] | None = None,  # noqa: A002  (the word of ``enqueue``)
+        *,
+        lease: Seconds = 15,
+        timeout: Seconds | None = None,
+    ) -> Claim[Any, Any]:
         """One job, run by hand: for consumers that are no workers.
 
-            async with tickets.claim(timeout=5) as job:
+            async with tickets.claim(TICKET_CREATED, timeout=5) as job:
                 job.set_result(await handle(job.data))
 
-        Waits until there is a job, for ``timeout`` seconds at the most (TimeoutError). The lease is kept meanwhile.
+        Waits until there is a job, for ``timeout`` seconds at the most (TimeoutError). With a ``type`` it is one of
+        that type, and typed; others that come meanwhile go back, and wait 5 s. The lease is kept until the block ends.
         When the block ends the job is completed; where it raises, the job is retried or failed as in a processor and
         the exception goes on, but for signals such as Snooze. A block cancelled from outside hands its job back.
         Raises LeaseLost if the job was another's by then, JobCancelled if somebody cancelled it, JobTimeout if it ran
         longer than its ``timeout``. One round trip to claim and two to settle.
         """
+        if type is not None and not isinstance(type, JobType):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(f"claim takes a JobType, or nothing for a job of any type, not {type!r:.60}")
         return Claim(
             self.backend,
             self.name,
+            type,
             defaults=self.default_options,
             dead_letter=self.dead_letter,
             lease=span_ms("lease", lease, zero=False) / 1000,

@@ -275,3 +275,16 @@ async def test_a_webhook_is_put_as_one(tickets: Queue) -> None:
     wrong: Any = {"id": "w"}
     with pytest.raises(InvalidOption, match="put takes a Webhook"):
         await tickets.webhooks.put(wrong)
+
+
+async def test_what_is_done_on_failure_is_known_also_where_nothing_is_waited_for(tickets: Queue) -> None:
+    with pytest.raises(InvalidOption, match="on_failure must be one of fail, run, ignore"):
+        await tickets.enqueue("t", 1, on_failure="zz")
+    await tickets.enqueue("t", 1, on_failure="run")
+
+
+async def test_data_of_a_flow_that_holds_itself(tickets: Queue) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(InvalidData):
+        Flow(tickets).add("t", {"list": endless})

@@ -11,12 +11,14 @@ from pydantic import BaseModel
 from jobqueue import (
     DeadLetters,
     InvalidData,
+    InvalidOption,
     Job,
     JobCancelled,
     JobFailed,
     JobQueueError,
     JobState,
     JobTimeout,
+    JobType,
     LeaseLost,
     NewJob,
     Queue,
@@ -30,6 +32,10 @@ from jobqueue import (
 from jobqueue.backends import Backend
 from jobqueue.backends.protocol import Exchange, NewRecord, Settlement
 from jobqueue.model.outcome import Released
+
+
+class Visit(BaseModel):
+    street: str
 
 
 async def test_a_block_that_ends_well_completes_the_job(tickets: Queue) -> None:
@@ -211,3 +217,46 @@ async def test_the_lease_is_kept(tickets: Queue, backend: Backend) -> None:
             await backend.wait("elsewhere", 0.2)
         (after,) = await backend.find("tickets", JobState.ACTIVE)
         assert before.token == after.token == mine.record.token
+
+
+async def test_a_type_that_is_asked_for_is_the_only_one_that_comes(tickets: Queue) -> None:
+    visit = JobType("visit.planned", Visit, result=str)
+    other = await tickets.enqueue("ticket.created", {"number": 21})
+    wanted = await tickets.enqueue(visit, Visit(street="Grand Avenue"))
+    async with tickets.claim(visit, timeout=20) as mine:
+        assert mine.id == wanted.id
+        assert mine.data.street == "Grand Avenue"
+        with pytest.raises(InvalidData):
+            mine.set_result(5)  # pyright: ignore[reportArgumentType]
+        mine.set_result("at nine")
+    assert await wanted.result(timeout=10) == "at nine"
+    await other.refresh()
+    assert (other.state, other.attempt) == (JobState.DELAYED, 0)
+    with pytest.raises(InvalidOption, match="claim takes a JobType"):
+        tickets.claim("visit.planned")  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+async def test_a_claim_may_be_left_in_another_task(tickets: Queue) -> None:
+    job = await tickets.enqueue("ticket.created")
+    claim = tickets.claim()
+    mine = await asyncio.create_task(claim.__aenter__())
+    mine.set_result(7)
+    await asyncio.create_task(claim.__aexit__(None, None, None))
+    assert await job.result(timeout=10) == 7
+
+
+async def test_one_that_is_left_in_another_task_is_told_of_its_end_all_the_same(tickets: Queue) -> None:
+    job = await tickets.enqueue("ticket.created", timeout=0.05, retry=1)
+    claim = tickets.claim()
+
+    async def enter_and_stay() -> None:
+        await claim.__aenter__()
+        await asyncio.Event().wait()
+
+    inside = asyncio.create_task(enter_and_stay())
+    with pytest.raises(asyncio.CancelledError):
+        await inside
+    with pytest.raises(JobTimeout):
+        await claim.__aexit__(None, None, None)
+    with pytest.raises(JobFailed, match="JobTimeout"):
+        await job.result(timeout=10)
