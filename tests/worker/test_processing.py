@@ -467,5 +467,5 @@ async def test_the_queue_says_what_its_attempts_came_to(tickets: Queue, registry
 
 @pytest.mark.parametrize("minutes", [0, -1, 1441])
 async def test_statistics_are_kept_for_a_day(tickets: Queue, minutes: int) -> None:
-    with pytest.raises(InvalidOption, match="between 1 and 1440"):
+    with pytest.raises(InvalidOption, match="from 1 to 1440"):
         await tickets.stats(minutes)
