@@ -12,50 +12,37 @@ from jobqueue.model.links import Input
 from jobqueue.model.record import JobRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _LINES_HELD = 200
 _LONGEST_MESSAGE = 2000
 
 
 class Attempt:
-    """One run of a processor: the lease it runs under, the worker's resources, the log lines not yet written."""
+    """One run of a processor: the lease it runs under, the worker's resources, the log lines not yet written.
 
-    __slots__ = (
-        "cancel_reason",
-        "children",
-        "dropped",
-        "handed_back",
-        "in_batch",
-        "in_thread",
-        "inputs",
-        "lease_lost",
-        "lines",
-        "max_attempts",
-        "record",
-        "resources",
-        "scope",
-        "steps",
-    )
+    What most runs never change stands in the class: one is made for every job.
+    """
+
+    lines: Sequence[bytes] = ()
+    dropped = 0
+    cancel_reason: str | None = None
+    handed_back = False
+    in_batch = False
+    """Its scope is that of other jobs too."""
+    in_thread = False
+    max_attempts: int | None = None
+    lease_lost = False
+    inputs: tuple[Input, ...] = ()
+    """What has become of the jobs that it depends on."""
+    steps = 0
+    children: Sequence[tuple[str, str]] = ()
+    """Jobs it has added in this run: queue and id."""
 
     def __init__(self, record: JobRecord, resources: Any, scope: CancelScope | None = None) -> None:
         self.record = record
         self.resources = resources
-        self.lines: list[bytes] = []
-        self.dropped = 0
-        self.cancel_reason: str | None = None
-        self.handed_back = False
-        self.in_batch = False
-        """Its scope is that of other jobs too."""
-        self.in_thread = False
-        self.max_attempts: int | None = None
-        self.lease_lost = False
         self.scope = scope
-        self.inputs: tuple[Input, ...] = ()
-        """What has become of the jobs that it depends on."""
-        self.steps = 0
-        self.children: list[tuple[str, str]] = []
-        """Jobs it has added in this run: queue and id."""
 
     @property
     def token(self) -> int:
@@ -71,18 +58,20 @@ class Attempt:
         line: dict[str, Any] = {"at": at_ms, "attempt": self.record.attempt, "level": level, "message": text}
         if fields:
             line["fields"] = {str(name): _short(value) for name, value in list(fields.items())[:20]}
-        self.lines.append(json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode())
+        self.hold((json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode(),))
+
+    def hold(self, lines: Sequence[bytes]) -> None:
+        """Hold lines that are made already."""
+        self.lines = (*self.lines, *lines)
 
     def take_lines(self, at_ms: int) -> tuple[bytes, ...]:
         """The held lines, which are then no longer held."""
         if self.dropped:
             dropped, self.dropped = self.dropped, 0
-            held, self.lines = self.lines, []
+            held, self.lines = self.lines, ()
             self.write(at_ms, "warning", f"{dropped} further lines were dropped")
-            self.lines = held + self.lines
-        if not self.lines:
-            return ()
-        lines, self.lines = tuple(self.lines), []
+            self.lines = (*held, *self.lines)
+        lines, self.lines = tuple(self.lines), ()
         return lines
 
 

@@ -53,7 +53,7 @@ async def spawn(
             child.record.id = _child_id(f"{step}.{place}")
         checked.append(child)
     attempt.steps += 1
-    attempt.children += [(queue, child.record.id) for child in checked]
+    attempt.children = (*attempt.children, *((queue, child.record.id) for child in checked))
     known = {one.key for one in await backend.inputs(parent.queue, parent.id)}
     fresh = [child.record for child in checked if f"{queue}/{child.record.id}" not in known]
     if fresh:

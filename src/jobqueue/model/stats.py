@@ -7,6 +7,7 @@ of a type that ended in one way within a time (see below), or ``"us <type>"`` fo
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,10 @@ MOST_MINUTES = 1440
 
 _LONGEST_POWER = 24
 _LETTERS = "crfx"
+_LETTER_OF: Mapping[type[Outcome], str] = {
+    Completed: "c", RetryAt: "r", Failed: "f", Cancelled: "x", Released: "", Parked: "",
+}  # fmt: skip
+"""What is handed back is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +64,15 @@ class Tallies:
     """What one lane's attempts came to since the last exchange took it away."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, int, str], int] = {}
-        self._spent: dict[str, float] = {}
+        self._counts: defaultdict[tuple[str, int, str], int] = defaultdict(int)
+        self._spent: defaultdict[str, float] = defaultdict(float)
 
     def add(self, job_type: str, outcome: Outcome, seconds: float) -> None:
         """An attempt ended."""
-        letter = _letter(outcome)
+        letter = _LETTER_OF[type(outcome)]
         if letter:
-            kind = (letter, min(int(seconds * 1000).bit_length(), _LONGEST_POWER), job_type)
-            self._counts[kind] = self._counts.get(kind, 0) + 1
-            self._spent[job_type] = self._spent.get(job_type, 0.0) + seconds
+            self._counts[letter, min(int(seconds * 1000).bit_length(), _LONGEST_POWER), job_type] += 1
+            self._spent[job_type] += seconds
 
     def take(self) -> dict[str, int]:
         """The counters to send; from now on they are the exchange's."""
@@ -92,20 +96,6 @@ def stats_of(minutes: Sequence[tuple[int, Mapping[str, int]]]) -> list[JobStats]
                 sums.setdefault(job_type, {})[what] = count
         rows += [_row(begin_ms, job_type, sums[job_type]) for job_type in sorted(sums)]
     return rows
-
-
-def _letter(outcome: Outcome) -> str:
-    match outcome:
-        case Completed():
-            return "c"
-        case RetryAt():
-            return "r"
-        case Failed():
-            return "f"
-        case Cancelled():
-            return "x"
-        case Released() | Parked():
-            return ""
 
 
 def _is_known(what: str) -> bool:

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 import anyio
@@ -21,7 +22,6 @@ import anyio.to_thread
 from anyio import CancelScope
 
 from jobqueue.backends.protocol import Backend
-from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.errors import BackendError, InvalidData
 from jobqueue.inputs import bring_inputs
 from jobqueue.job import Job
@@ -116,7 +116,7 @@ class Executor:
         CURRENT.set(attempt)
         if listening(logging.DEBUG):
             emit(logging.DEBUG, JOB_STARTED, **_fields(record))
-        began = SYSTEM_CLOCK.monotonic()
+        began = perf_counter()
         outcome: Outcome
         try:
             if policy.timeout is not None:
@@ -157,7 +157,7 @@ class Executor:
         outcome = refused(InvalidData(why), policy, kind=kind)
         record.type = "?"
         if not attempt.lease_lost:
-            tell(record, outcome, SYSTEM_CLOCK.monotonic())
+            tell(record, outcome, perf_counter())
         return outcome
 
     def _decide(self, record: JobRecord, error: BaseException, policy: Policy) -> Outcome:
@@ -226,7 +226,7 @@ class Executor:
                     )
                     attempt = CURRENT.get()
                     if attempt is not None:
-                        attempt.lines.extend(answer.lines)
+                        attempt.hold(answer.lines)
                     if answer.error is not None:
                         raise error_of(answer)
                     return processor.job_type.result.decode(answer.result or b"null")
@@ -257,11 +257,11 @@ def _fields(record: JobRecord) -> dict[str, Any]:
 
 
 def tell(record: JobRecord, outcome: Outcome, began: float) -> None:
-    """Log what an attempt that began at ``began`` (monotonic) came to."""
+    """Log what an attempt that began at ``began`` (``perf_counter``) came to."""
     match outcome:
         case Completed():
             if listening(logging.INFO):
-                seconds = round(SYSTEM_CLOCK.monotonic() - began, 6)
+                seconds = round(perf_counter() - began, 6)
                 emit(logging.INFO, JOB_COMPLETED, **_fields(record), seconds=seconds)
         case _ if not listening(logging.ERROR):
             pass

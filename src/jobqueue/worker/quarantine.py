@@ -20,6 +20,8 @@ class Quarantine:
         self.stalls = stalls
         self.waiting: JobRecord | None = None
         """Claimed, and not to be started while others run."""
+        self.closed = False
+        """Whether the lane belongs to its suspect alone. Looked at between any two jobs."""
         self._inside = ""
         self._asked = 0
 
@@ -33,11 +35,6 @@ class Quarantine:
         """An exchange that asked for so many has come to its end."""
         self._asked -= asked
 
-    @property
-    def closed(self) -> bool:
-        """Whether the lane belongs to its suspect alone."""
-        return self.waiting is not None or self._inside != ""
-
     def sift(self, claimed: Sequence[JobRecord]) -> Sequence[JobRecord]:
         """Keep the suspect, if there is one; returns the others."""
         if not any(record.stalls >= self.stalls for record in claimed):
@@ -45,7 +42,7 @@ class Quarantine:
         others: list[JobRecord] = []
         for record in claimed:
             if record.stalls >= self.stalls and not self.closed:
-                self.waiting = record
+                self.waiting, self.closed = record, True
             else:
                 others.append(record)
         return others
@@ -54,15 +51,16 @@ class Quarantine:
         """The suspect, which is to be started now."""
         record = self.drop()
         if record is not None:
-            self._inside = record.id
+            self._inside, self.closed = record.id, True
         return record
 
     def drop(self) -> JobRecord | None:
         """The suspect, which will not be started here."""
         record, self.waiting = self.waiting, None
+        self.closed = self._inside != ""
         return record
 
     def left(self, job_id: str) -> None:
         """A job is through, or went back unstarted."""
         if job_id == self._inside:
-            self._inside = ""
+            self._inside, self.closed = "", self.waiting is not None

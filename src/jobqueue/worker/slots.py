@@ -118,24 +118,29 @@ class Slots:
                 attempt.scope.cancel()
 
     async def _slot(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, ready, gathering, batches = (
+            asyncio.get_running_loop(),
+            self._ready,
+            self._gathering,
+            self._executor.batches,
+        )
         while not self._over:
             # One scope serves many jobs: entering one for each would cost as much as running it.
             with anyio.CancelScope() as scope:
                 while not scope.cancel_called:
-                    if self._gathering.whole and (batch := self._gathering.take()):
+                    if gathering.whole and (batch := gathering.take()):
                         await self._run_batch(batch, scope)
                         continue
-                    record = self._ready.take()
+                    record = ready.take()
                     if record is None:
                         future = loop.create_future()
                         self._idle.append(future)
                         await future
-                    elif kind := self._executor.batches.get(record.type):
+                    elif batches and (kind := batches.get(record.type)):
                         if record.stalls >= self._suspect_stalls:
                             await self._run_batch([record], scope)
                         else:
-                            self._gathering.add(record, kind)
+                            gathering.add(record, kind)
                             self._gathered()
                     else:
                         await self._run(record, scope)

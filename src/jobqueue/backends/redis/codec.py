@@ -65,7 +65,11 @@ def settlements_words(settlements: Sequence[Settlement]) -> list[Word]:
     other_count = 0
     for settlement in settlements:
         outcome = settlement.outcome
-        if type(outcome) is Completed and not settlement.logs and (alike is None or outcome.keep == alike):
+        if (
+            type(outcome) is Completed
+            and not settlement.logs
+            and (alike is None or outcome.keep is alike or outcome.keep == alike)
+        ):
             alike = outcome.keep
             completions += (settlement.job_id, settlement.token, outcome.result or b"")
         else:
@@ -139,17 +143,18 @@ def record_of(
     life: Sequence[Any] = (),
 ) -> JobRecord:
     """A job from what is stored of it (see keys.py). Whatever somebody else wrote there counts as missing."""
-    job = JobRecord(job_id, queue, "", b"null", state)
     parts = record.split(b"\n", 2) if record else ()
-    if len(parts) == 3:
-        head, job.options, job.data = parts
-        created, priority, job_type = (*head.split(b" ", 2), b"", b"")[:3]
-        job.created_ms = _within(created, LAST_MOMENT_MS, 0)
-        job.priority = _within(priority, HIGHEST_PRIORITY_NUMBER, 3)
-        if b"@" in job_type:
-            job_type, _, group = job_type.partition(b" @")
-            job.group = text(group)
-        job.type = text(job_type)
+    head, asked, data = parts if len(parts) == 3 else (b"", b"", b"null")
+    created, priority, job_type = (*head.split(b" ", 2), b"", b"")[:3]
+    group = b""
+    if b"@" in job_type:
+        job_type, _, group = job_type.partition(b" @")
+    job = JobRecord(
+        job_id, queue, text(job_type), data, state, _within(priority, HIGHEST_PRIORITY_NUMBER, 3), asked,
+        _within(created, LAST_MOMENT_MS, 0),
+    )  # fmt: skip
+    if group:
+        job.group = text(group)
     if ending is not None:
         times, _, result = ending.partition(b"\n")
         started, _, finished = times.partition(b" ")
