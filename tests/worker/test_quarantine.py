@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from jobqueue import EventType, Job, NewJob, Queue, Registry, Worker
-from jobqueue.backends.protocol import Exchange, Upkeep
+from jobqueue.backends.protocol import Backend, Exchange, Upkeep
 from jobqueue.model.record import JobRecord
-from jobqueue.worker.quarantine import Quarantine
+from jobqueue.worker.quarantine import Dock, Quarantine
 
 STALLS = 2
 
@@ -18,17 +19,22 @@ def record(job_id: str, stalls: int = 0) -> JobRecord:
     return JobRecord(job_id, "tickets", "look", stalls=stalls)
 
 
+def ids(sifted: tuple[Sequence[JobRecord], Sequence[JobRecord]]) -> tuple[list[str], list[str]]:
+    others, turned_away = sifted
+    return [one.id for one in others], [one.id for one in turned_away]
+
+
 def test_only_suspects_are_kept() -> None:
-    quarantine = Quarantine(STALLS)
+    quarantine = Quarantine(STALLS, Dock())
     others = [record("a"), record("b", 1)]
-    assert list(quarantine.sift(others)) == others
+    assert quarantine.sift(others) == (others, ())
     assert not quarantine.closed
-    assert [other.id for other in quarantine.sift([record("a"), record("s", 2), record("b", 1)])] == ["a", "b"]
+    assert ids(quarantine.sift([record("a"), record("s", 2), record("b", 1)])) == (["a", "b"], [])
     assert quarantine.closed
 
 
 def test_it_is_open_again_when_its_suspect_is_through() -> None:
-    quarantine = Quarantine(STALLS)
+    quarantine = Quarantine(STALLS, Dock())
     quarantine.sift([record("s", 2)])
     suspect = quarantine.enter()
     assert suspect is not None
@@ -40,11 +46,29 @@ def test_it_is_open_again_when_its_suspect_is_through() -> None:
 
 
 def test_a_second_suspect_is_not_for_this_lane() -> None:
-    quarantine = Quarantine(STALLS)
+    quarantine = Quarantine(STALLS, Dock())
     quarantine.sift([record("s", 2)])
-    assert [other.id for other in quarantine.sift([record("t", 3)])] == ["t"]
+    assert ids(quarantine.sift([record("t", 3)])) == (["t"], [])
     quarantine.enter()
-    assert [other.id for other in quarantine.sift([record("t", 3)])] == ["t"]
+    assert ids(quarantine.sift([record("t", 3)])) == (["t"], [])
+
+
+def test_a_worker_has_one_suspect_at_a_time() -> None:
+    dock = Dock()
+    one, other = Quarantine(STALLS, dock), Quarantine(STALLS, dock)
+    one.sift([record("s", 2)])
+    assert ids(other.sift([record("a"), record("t", 2)])) == (["a"], ["t"])
+    assert not other.closed
+    one.enter()
+    assert ids(other.sift([record("t", 2)])) == ([], ["t"])
+    other.left("s")
+    assert ids(other.sift([record("t", 2)])) == ([], ["t"])
+    one.left("s")
+    assert ids(other.sift([record("t", 2)])) == ([], [])
+    assert other.closed
+    assert ids(one.sift([record("s", 2)])) == ([], ["s"])
+    other.drop()
+    assert ids(one.sift([record("s", 2)])) == ([], [])
 
 
 async def lose_workers(queue: Queue, count: int) -> None:
@@ -86,7 +110,7 @@ async def test_a_suspect_runs_alone_and_the_others_after_it(
 
 
 def test_none_is_asked_for_while_there_is_one_or_may_be() -> None:
-    quarantine = Quarantine(STALLS)
+    quarantine = Quarantine(STALLS, Dock())
     assert [quarantine.ask(), quarantine.ask()] == [1, 0]
     quarantine.answered(0)
     assert quarantine.ask() == 0
@@ -143,3 +167,30 @@ async def test_a_suspect_waits_for_what_runs_and_goes_back_when_the_worker_stops
                 break
     counts = await tickets.counts()
     assert (counts.active, counts.waiting, counts.completed) == (0, 2, 0)
+
+
+async def test_suspects_of_two_queues_wait_for_each_other_too(backend: Backend, registry: Registry) -> None:
+    running = most = 0
+    queues = [Queue(name, backend=backend) for name in ("tickets", "notifications")]
+
+    @registry.processor("look")
+    async def look(job: Job[int]) -> int:
+        nonlocal running, most
+        running += job.data >= 0
+        most = max(most, running)
+        await asyncio.sleep(0.1)
+        running -= job.data >= 0
+        return job.data
+
+    suspects = [await queue.enqueue("look", number) for number, queue in enumerate(queues)]
+    for queue in queues:
+        await lose_workers(queue, 2)
+    others = [await queue.enqueue("look", -1) for queue in queues for _ in range(5)]
+    async with Worker(*queues, registry=registry):
+        assert [await job.result(timeout=30) for job in suspects] == [0, 1]
+        for job in others:
+            await job.result(timeout=30)
+    assert most == 1
+    for job in suspects:
+        await job.refresh()
+        assert job.stalls == STALLS

@@ -37,7 +37,7 @@ from jobqueue.worker.listening import Listening
 from jobqueue.worker.onlookers import Onlookers
 from jobqueue.worker.outage import Outage
 from jobqueue.worker.prefetch import LONGEST_WAIT, Prefetch
-from jobqueue.worker.quarantine import Quarantine
+from jobqueue.worker.quarantine import Dock, Quarantine
 from jobqueue.worker.ready import Ready
 from jobqueue.worker.reminder import Reminder
 from jobqueue.worker.rooms import Rooms
@@ -46,6 +46,8 @@ from jobqueue.worker.slots import Slots
 _BLOCK_SECONDS = 10.0
 _ORDER_SECONDS = 30.0
 _ALONE = "a job that has cost workers runs alone"
+_ANOTHER, _ANOTHER_MS = "another job that has cost workers runs in this worker", 1000
+"""Not at once, or whoever else is there would be asked again and again."""
 
 
 class Lane:
@@ -65,6 +67,7 @@ class Lane:
         suspect_stalls: int = 2,
         listening: Listening | None = None,
         rooms: Rooms | None = None,
+        dock: Dock | None = None,
     ) -> None:
         self.queue = queue
         self.backend = backend
@@ -89,7 +92,7 @@ class Lane:
         """A rate has held jobs back here."""
         self.rooms = rooms or Rooms({})
         self.lag = Lag(clock)
-        self.quarantine = Quarantine(suspect_stalls)
+        self.quarantine = Quarantine(suspect_stalls, dock or Dock())
         self.cleared = asyncio.Event()
         """A suspect may be alone here now."""
         self.tallies = Tallies()
@@ -178,7 +181,9 @@ class Lane:
             if self.resting:
                 self.paced = True
                 self.prefetch.stop()
-        claimed = self.quarantine.sift(page.leases)
+        claimed, turned_away = self.quarantine.sift(page.leases)
+        for record in turned_away:
+            self._hand_back(record, _ANOTHER, delay_ms=_ANOTHER_MS)
         if self.quarantine.closed:
             if len(claimed) < len(page.leases):
                 self._tell_of_suspect()
@@ -319,10 +324,10 @@ class Lane:
         self.held.pop(job_id, None)
         self.rooms.left(job_id)
 
-    def _hand_back(self, record: JobRecord, reason: str) -> None:
+    def _hand_back(self, record: JobRecord, reason: str, *, delay_ms: int = 0) -> None:
         self.quarantine.left(record.id)
         self.rooms.left(record.id)
-        self.settle(Settlement(record.id, record.token or 0, Released(reason)))
+        self.settle(Settlement(record.id, record.token or 0, Released(reason, delay_ms)))
 
     def extended(self, asked: Mapping[str, int], extension: Extension) -> None:
         """What came of renewing the leases ``asked`` for, id to token: some may be lost, some jobs are to be cancelled.

@@ -36,6 +36,7 @@ from jobqueue.worker.executor import Executor, Middleware
 from jobqueue.worker.lane import Lane
 from jobqueue.worker.leases import Apart, LeaseKeeper, OwnThread
 from jobqueue.worker.listening import Listening
+from jobqueue.worker.quarantine import Dock
 from jobqueue.worker.rooms import Rooms
 from jobqueue.worker.schedules import FiringRounds
 from jobqueue.worker.trial import Trial
@@ -105,6 +106,7 @@ class Worker:
         self._max_stalls = max_stalls
         self._prefetch = prefetch
         self._clock = clock
+        self._dock = Dock()
         self._lanes: list[Lane] = []
         self._rounds: list[UpkeepRounds] = []
         self._firing: list[FiringRounds] = []
@@ -279,7 +281,7 @@ class Worker:
             queue, backend, executor, slots, self.id, self._clock,
             lease=self._lease, prefetch=self._prefetch, suspect_stalls=max(2, self._max_stalls - 1),
             listening=Listening(listeners, queue.name, backend) if listeners else None,
-            rooms=Rooms(self._registry.concurrency()),
+            rooms=Rooms(self._registry.concurrency()), dock=self._dock,
         )  # fmt: skip
         presence = Presence(
             worker=self.id,
