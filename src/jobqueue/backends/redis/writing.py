@@ -28,12 +28,20 @@ async def write_jobs(
 
     Raises JobNotFound if a job of this queue that is needed is not there, QueueFull or GroupFull.
     """
-    words = [word for job in jobs for word in codec.job_words(job)]
-    distinct = int(len({job.id for job in jobs}) == len(jobs))
-    plain = "u" if any(job.unique for job in jobs) else int(not links and not any(words[2::4]))
-    shortcut = ("enqueue_one", words[0], words[1], words[3]) if plain == 1 and len(jobs) == 1 and not bounds else ()
-    words = [f"{distinct} {bounds}", plain, len(jobs), *words, *links]
-    reply = await calls.write("enqueue", prefix, (now,), *words, shortcut=shortcut)
+    if len(jobs) == 1:
+        words = codec.job_words(jobs[0])
+        # One that wishes for nothing has a script of its own.
+        alone = not (words[2] or links or bounds)
+        shortcut = ("enqueue_one", words[0], words[1], words[3]) if alone else ()
+        distinct, plain = 1, "u" if jobs[0].unique else int(not links and not words[2])
+    else:
+        words = [word for job in jobs for word in codec.job_words(job)]
+        distinct = int(len({job.id for job in jobs}) == len(jobs))
+        plain = "u" if any(job.unique for job in jobs) else int(not links and not any(words[2::4]))
+        shortcut = ()
+    reply = await calls.write(
+        "enqueue", prefix, (now,), f"{distinct} {bounds}", plain, len(jobs), *words, *links, shortcut=shortcut
+    )
     if reply[1] == b"full":
         raise full(queue, int(reply[2]), codec.text(reply[3]))
     now_ms, letters, pictures = int(reply[0]), codec.text(reply[1]), iter(reply[2:])
