@@ -161,25 +161,26 @@ def checked_job(
     priority = job.priority
     if priority is None:
         priority = job_type.priority if job_type and job_type.priority is not None else defaults.priority
-    delay_ms, run_at_ms = _due(job)
+    delay_ms, run_at_ms = (0, None) if job.delay is None and job.run_at is None else _due(job)
     data = (ANY_JSON if refs else payload).encode(job.data)
     unique = None
     if job.unique is not None or (job_type is not None and job_type.unique is not None):
         unique = _unique(job, job_type, data, needs=bool(needs), family=bool(flow) or child)
     return CheckedJob(
+        # By place: matching a dozen names would cost more than the object.
         NewRecord(
-            id=new_job_id() if job.job_id is None else checked_job_id(job.job_id),
-            type=name,
-            data=data,
-            priority=checked_priority(priority),
-            options=asked.over(declared).encode(),
-            delay_ms=delay_ms,
-            run_at_ms=run_at_ms,
-            expires_in_ms=_expires_in_ms(job, job_type, defaults),
-            lifo=bool(job.lifo),
-            needs=needs,
-            group="" if job.group is None else checked_group(job.group),
-            unique=unique,
+            new_job_id() if job.job_id is None else checked_job_id(job.job_id),
+            name,
+            data,
+            checked_priority(priority),
+            asked.over(declared).encode(),
+            delay_ms,
+            run_at_ms,
+            _expires_in_ms(job, job_type, defaults),
+            bool(job.lifo),
+            needs,
+            "" if job.group is None else checked_group(job.group),
+            unique,
         ),
         payload,
         job_type.result if job_type else ANY_JSON,

@@ -173,6 +173,8 @@ def options(
 
 def checked_priority(value: int) -> int:
     """A priority. Raises InvalidOption."""
+    if type(value) is int and 0 <= value <= HIGHEST_PRIORITY_NUMBER:
+        return value
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= HIGHEST_PRIORITY_NUMBER:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidOption(
             f"priority must be a whole number from 0 (first) to {HIGHEST_PRIORITY_NUMBER}, not {value!r}; "

@@ -71,19 +71,14 @@ def _gone(queue: str, job: NewRecord, known: Sequence[Any]) -> JobRecord:
 
 
 def _enqueued(queue: str, job: NewRecord, now_ms: int, *, delayed: bool) -> JobRecord:
-    record = JobRecord(
-        id=job.id,
-        queue=queue,
-        type=job.type,
-        data=job.data,
-        state=JobState.DELAYED if delayed else JobState.WAITING,
-        priority=job.priority,
-        options=job.options,
-        created_ms=now_ms,
-        group=job.group,
-        unique="" if job.unique is None else job.unique.key,
-        expires_ms=None if job.expires_in_ms is None else now_ms + job.expires_in_ms,
-    )
+    state = JobState.DELAYED if delayed else JobState.WAITING
+    # By place, as matching names costs more; and what few jobs have comes after.
+    record = JobRecord(job.id, queue, job.type, job.data, state, job.priority, job.options, now_ms)
+    record.group = job.group
+    if job.unique is not None:
+        record.unique = job.unique.key
+    if job.expires_in_ms is not None:
+        record.expires_ms = now_ms + job.expires_in_ms
     if delayed:
         record.run_at_ms = job.run_at_ms if job.run_at_ms is not None else now_ms + job.delay_ms
     return record
