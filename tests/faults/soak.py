@@ -42,6 +42,9 @@ from tests.faults.proxy import Proxy
 from tests.faults.soak_producer import BATCH
 from tests.faults.worker_process import QUEUE
 
+_LOOKS = 30
+"""At the server, at the least: in a short run they come more often than every second."""
+_RETRY = 0.1
 SETTLED = 5.0
 KEPT = 1000
 """Completed jobs that the queue remembers."""
@@ -183,8 +186,8 @@ class Soak:
         await asyncio.sleep(self.chance.uniform(0.2, 2))
         self.proxy.delay = 0
 
-    async def watch(self) -> None:
-        """Look at the server every second, until cancelled."""
+    async def watch(self, every: float) -> None:
+        """Look at the server every so many seconds, until cancelled; at once again when it is up, if it was down."""
         async with redis.asyncio.Redis.from_url(self.server.url) as client:  # pyright: ignore[reportUnknownMemberType]
             while True:
                 try:
@@ -195,8 +198,9 @@ class Soak:
                     self.keys.append((time.monotonic(), count - sum(await asyncio.gather(*unfinished))))
                 except redis.RedisError:
                     # The server is down just now.
-                    pass
-                await asyncio.sleep(1)
+                    await asyncio.sleep(min(_RETRY, every))
+                else:
+                    await asyncio.sleep(every)
 
 
 def grown(what: str, of: str, samples: Sequence[tuple[float, float]]) -> Growth | None:
@@ -249,7 +253,7 @@ async def soak(minutes: float, seed: int, *, every: float = 2, lease: float = 5)
             cwd=ROOT, env=outfit.whole_environment,
         )  # fmt: skip
         run = Soak(chance, server, proxy, workers)
-        watching = asyncio.create_task(run.watch())
+        watching = asyncio.create_task(run.watch(min(1.0, minutes * 60 / _LOOKS)))
         # Until it is connected the producer does not try again, by design.
         await _ready(path, producer.pid)
         await run.strike(time.monotonic() + minutes * 60, every)

@@ -11,7 +11,7 @@ from tests.faults.soak import BOUNDS, grown, soak
 
 @pytest.mark.timeout(180)
 async def test_a_few_seconds_of_it() -> None:
-    report = await soak(minutes=0.15, seed=random.randrange(2**32), every=0.7)
+    report = await soak(minutes=0.2, seed=random.randrange(2**32), every=0.7)
     assert not report.judgement.lost, report
     assert not report.judgement.unexpected, report
     assert not report.complaints, report
