@@ -120,8 +120,8 @@ async def what_the_failovers_lost(scene: Scene, queue: Queue, found: Sequence[En
     acknowledged = [entry for entry in found if entry.deed == "acknowledged"]
     for number in range(scene.plan.times):
         began, gone, promoted = (figures.pop(f"{name} {number}") for name in _WINDOWS)
-        # A line is written a moment after the reply.
-        scene.mortal |= {entry.job for entry in acknowledged if began <= entry.at <= gone + 0.25}
+        # A line is written a moment after the reply, and replication has a moment of its own.
+        scene.mortal |= {entry.job for entry in acknowledged if began - 0.25 <= entry.at <= gone + 0.25}
         for deed, who in (("acknowledged", "producers"), ("ended", "workers")):
             back = next((entry.at - promoted for entry in found if entry.deed == deed and entry.at > promoted), None)
             if back is None or back > _MOST_RECOVERY:
