@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, RetryAt
 from jobqueue.model.record import JobError
 from jobqueue.model.stats import JobStats, Tallies, stats_of
 
@@ -18,7 +20,9 @@ def rows(tallies: Tallies) -> list[JobStats]:
 def test_each_outcome_has_its_number() -> None:
     tallies = Tallies()
     outcomes: list[Outcome] = [Completed(), Completed(), Completed(), RetryAt(0, ERROR), RetryAt(0, ERROR)]
-    for outcome in [*outcomes, Failed(ERROR), Cancelled("why"), Released("shutdown")]:
+    outcomes += [Failed(ERROR), Cancelled("why"), Released("shutdown"), Parked()]
+    assert {type(outcome) for outcome in outcomes} == set(get_args(Outcome))
+    for outcome in outcomes:
         tallies.add("a", outcome, 0.5)
     (row,) = rows(tallies)
     assert (row.completed, row.retried, row.failed, row.cancelled, row.attempts) == (3, 2, 1, 1, 7)

@@ -222,9 +222,9 @@ SCHEDULES_CHANGED = Order("", "schedules")
 class Upkeep:
     """One bounded background round: expired leases, jobs expired in the queue, retention by age, gone workers.
 
-    A job whose lease has expired goes back to waiting with one stall more (with none if it was reserved and has not
-    begun), or fails (error type ``WorkerLost``) when it
-    would exceed ``max_stalls``. ``keep`` and ``dead_letter`` are for the jobs that this round fails.
+    A job whose lease has expired goes back to waiting with one stall more, or fails (error type ``WorkerLost``) when it
+    would exceed ``max_stalls``; one that was reserved and has not begun goes back as it was. ``keep`` and
+    ``dead_letter`` are for the jobs that this round fails.
     """
 
     max_stalls: int = 3

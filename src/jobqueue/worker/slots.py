@@ -118,12 +118,8 @@ class Slots:
                 attempt.scope.cancel()
 
     async def _slot(self) -> None:
-        loop, ready, gathering, batches = (
-            asyncio.get_running_loop(),
-            self._ready,
-            self._gathering,
-            self._executor.batches,
-        )
+        loop, batches = asyncio.get_running_loop(), self._executor.batches
+        ready, gathering = self._ready, self._gathering
         while not self._over:
             # One scope serves many jobs: entering one for each would cost as much as running it.
             with anyio.CancelScope() as scope:

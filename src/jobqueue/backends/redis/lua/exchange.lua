@@ -3,7 +3,8 @@
 -- KEYS: queue prefix
 -- ARGV: now, worker, caller, sequence, repeated, lease ms, claim ("claim lag type room type room ..." where jobs have been
 --       starting late, by lag ms, or the worker can take so many of these types only), dead letter queue,
---       how many stalls make a suspect, how many suspects to give out (negative: reserved, not begun), completions, their keep count, their keep age, others;
+--       how many stalls make a suspect, how many suspects to give out (negative: reserved, they have not begun), completions,
+--       their keep count, their keep age, others;
 --       then for each completion, all of them kept alike and without log lines: id, token, result ('' null);
 --       then for each other settlement: id, token, kind, a, b, c, d, e, number of log lines, log lines
 --         c completed: a result ('' null), b keep count, c keep age
