@@ -18,7 +18,7 @@
 --          ids of claimed jobs, their records (nil: lost since), and for each that has a life: its place, its life;
 --          whether jobs wait that may not start, and until when a limit holds them ('': no moment is known)
 -- COST: O(log n) for each job settled, promoted and claimed; 1000 promoted at the most
--- INCLUDES: clock events order state full lines finish holds links logs stats pace turns
+-- INCLUDES: clock events order tables state lines full finish holds links logs stats pace turns
 local P, now = KEYS[1], now_ms(ARGV[1])
 local worker, caller, sequence = ARGV[2], ARGV[3], ARGV[4]
 local lease_ms, claim, lag, rooms = tonumber(ARGV[6]), tonumber(ARGV[7]), 0, nil
@@ -150,7 +150,7 @@ if completions + others > 0 then
     forget(P, drop)
     if #scored > 0 then
       redis.call('MSET', unpack(endings))
-      redis.call('ZADD', P .. 'completed', unpack(scored))
+      add_to_table(P .. 'completed', scored)
       if keep_count > 0 then trim(P, 'completed', keep_count) end
     end
 
@@ -366,8 +366,8 @@ if claim > 0 and not paused and not hold then
       closed = true
     end
     tell_many('started', '', claimed)
-    redis.call('ZADD', P .. 'active', unpack(deadlines))
-    redis.call('HSET', P .. 'leases', unpack(leases))
+    add_to_table(P .. 'active', deadlines)
+    set_in_table(P .. 'leases', leases)
   end
 end
 

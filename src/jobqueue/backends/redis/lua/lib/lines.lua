@@ -212,7 +212,8 @@ end
 local function free_places(P, ids, leases)
   local busy, groups = {}, {}
   for i = 1, #ids do
-    local kind, group = string.match(leases[i] or '', '\n(%S*)\n(%S*)$')
+    local mark = string.find(leases[i] or '', '\n', 1, true)
+    local kind, group = string.match(mark and leases[i] or '', '^\n(%S*)\n(%S*)$', mark)
     if kind and kind ~= '' then redis.call('ZREM', P .. 'running:' .. kind, ids[i]) end
     if group and group ~= '' then
       local place = #busy + 1

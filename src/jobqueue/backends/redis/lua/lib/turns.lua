@@ -3,7 +3,11 @@ local PARKED_AT_ONCE = 1000
 
 -- What is read of the limits before anything is claimed. `rooms` is what the worker says of its own limits: "type n ...".
 local function open_book(P, now, claim, lag, rooms)
-  local book = { left = claim, lag = lag, rooms = {}, ours = {}, groups = {}, touched = {}, taken = {}, pending = {}, seated = {}, leaving = {}, parked = 0, lent = false }
+  local book = {
+    left = claim, lag = lag, rooms = {}, ours = {}, parked = 0, lent = false,
+    groups = {}, touched = {}, lines = {}, scores = {}, -- of those that had a turn: entries, names, lines, where they stand
+    group_of = {}, kind_of = {}, pending = {}, counted = 0, seated = {}, leaving = {}, -- of the jobs that were taken
+  }
   local set = settings_of(P)
   if set.concurrency then
     book.places = math.max(0, tonumber(set.concurrency) - redis.call('ZCARD', P .. 'active'))
@@ -29,8 +33,8 @@ local function open_book(P, now, claim, lag, rooms)
   return book
 end
 
--- What is known of a group in this exchange: how many of it may start.
-local function entry_of(P, book, group, score, now)
+-- What is known of a group in this exchange: how many of it may start. None is kept while nothing is set for any group or type.
+local function entry_of(P, book, group, now)
   local entry = book.groups[group]
   if not entry then
     local spec = spec_of(P, group)
@@ -42,14 +46,17 @@ local function entry_of(P, book, group, score, now)
     entry.pace = spec.rate and open_pace(spec.rate, redis.call('HGET', P .. 'rates', group), now, book.lag)
     if entry.pace then entry.left = math.min(entry.left, pace_left(entry.pace)) end
     book.groups[group] = entry
-    book.touched[#book.touched + 1] = group
   end
-  entry.score = score
   return entry
 end
 
 local function has_room(book, kind)
   return not book.rooms[kind] or book.rooms[kind] > 0
+end
+
+-- Whether nothing is set for any group or type, and nothing set aside: whoever stands in a line may start.
+local function is_plain(P, book)
+  return not book.typed and not are_special(P)
 end
 
 local function park(P, book, group, kind, id, score)
@@ -102,7 +109,7 @@ local function pick(P, book, group, entry)
     if id and (not aside or redis.call('ZREM', P .. 'aside', id) == 1) then
       if book.rooms[kind] then book.rooms[kind] = book.rooms[kind] - 1 end
       entry.left = entry.left - 1
-      book.taken[id] = { group, kind }
+      book.group_of[id], book.kind_of[id] = group, kind
       return id
     end
   end
@@ -130,13 +137,19 @@ end
 
 -- What turned out to be expired or gone takes no place.
 local function reckon(book, claimed)
+  local all_there = book.counted + #book.pending == #claimed
+  book.counted = #claimed
+  if all_there then
+    book.pending = {}
+    return
+  end
   local accepted = {}
   for _, id in ipairs(claimed) do accepted[id] = true end
   for _, id in ipairs(book.pending) do
     if not accepted[id] then
-      local group, kind = book.taken[id][1], book.taken[id][2]
+      local entry, kind = book.groups[book.group_of[id]], book.kind_of[id]
       if book.rooms[kind] then book.rooms[kind] = book.rooms[kind] + 1 end
-      book.groups[group].left = book.groups[group].left + 1
+      if entry then entry.left = entry.left + 1 end
     end
   end
   book.pending = {}
@@ -149,40 +162,52 @@ local function take_turns(P, book, now, count, claimed)
     call_in(P, book, now, count)
     book.called = true
   end
-  local popped = {}
+  local popped, scores, plain = {}, book.scores, is_plain(P, book)
   while #popped < count and book.parked < PARKED_AT_ONCE do
-    local row, first, moved = {}, 1, {}
+    -- The groups in the order of their turns, and where each stands: whoever had one is put in again further back.
+    local names, places, first, moved = {}, {}, 1, {}
     local found = redis.call('ZRANGE', P .. 'turns', 0, count - 1, 'WITHSCORES')
-    if #found == 0 then break end
-    for i = 1, #found, 2 do row[#row + 1] = { found[i], tonumber(found[i + 1]) } end
-    while first <= #row and #popped < count do
-      local turn = row[first]
+    local last = #found / 2
+    if last == 0 then break end
+    for i = 1, last do names[i], places[i] = found[2 * i - 1], tonumber(found[2 * i]) end
+    while first <= last and #popped < count and book.parked < PARKED_AT_ONCE do
+      local group, score, stride, id = names[first], places[first], 1000000, nil
       first = first + 1
-      local group = turn[1]
-      local entry = entry_of(P, book, group, turn[2], now)
-      local id = pick(P, book, group, entry)
+      if not scores[group] then
+        book.touched[#book.touched + 1] = group
+        book.lines[#book.touched] = line_key(P, group)
+      end
+      if plain then
+        id = redis.call('ZPOPMIN', line_key(P, group))[1]
+        if id then
+          book.group_of[id] = group
+          if group ~= '' then book.leaving[#book.leaving + 1] = id end
+        end
+      else
+        local entry = entry_of(P, book, group, now)
+        id, stride = pick(P, book, group, entry), entry.spec.stride
+      end
       if id then
         popped[#popped + 1] = id
-        turn[2] = turn[2] + entry.spec.stride
-        entry.score = turn[2]
-        moved[group] = turn[2]
-        local place = #row + 1
-        while place > first and row[place - 1][2] > turn[2] do
-          row[place] = row[place - 1]
+        score = score + stride
+        moved[group] = score
+        last = last + 1
+        local place = last
+        while place > first and places[place - 1] > score do
+          names[place], places[place] = names[place - 1], places[place - 1]
           place = place - 1
         end
-        row[place] = turn
+        names[place], places[place] = group, score
       elseif book.parked < PARKED_AT_ONCE then
         redis.call('ZREM', P .. 'turns', group)
         moved[group] = nil
+        book.emptied = true
       end
-      if book.parked >= PARKED_AT_ONCE then break end
+      scores[group] = score
     end
     local scored = {}
-    for group, score in pairs(moved) do
-      scored[#scored + 1], scored[#scored + 2] = score_text(score), group
-    end
-    add_many(P .. 'turns', scored)
+    for group, score in pairs(moved) do scored[#scored + 1], scored[#scored + 2] = score, group end
+    add_to_table(P .. 'turns', scored)
   end
   if #book.leaving > 0 and redis.call('ZREM', P .. 'aside', unpack(book.leaving)) < #book.leaving then
     -- Somebody has overwritten a record: `typed` books look at each by itself, and what was gone is no job any more.
@@ -195,7 +220,7 @@ end
 
 -- Where a group stands after an exchange that has touched it.
 local function place_group(P, book, group, now)
-  local entry = book.groups[group]
+  local entry = entry_of(P, book, group, now)
   local spec, here = entry.spec, redis.call('EXISTS', line_key(P, group)) == 1
   local startable, full = here, {}
   for _, kind in ipairs(book.typed and parked_types(P) or {}) do
@@ -211,7 +236,7 @@ local function place_group(P, book, group, now)
   elseif held or not startable then
     redis.call('ZREM', P .. 'turns', group)
   else
-    book.seated[#book.seated + 1], book.seated[#book.seated + 2] = score_text(entry.score), group
+    book.seated[#book.seated + 1], book.seated[#book.seated + 2] = book.scores[group], group
     return
   end
   for _, kind in ipairs(full) do
@@ -221,18 +246,23 @@ local function place_group(P, book, group, now)
   end
 end
 
+-- Whether every group that had a turn still has jobs and may go on, where its turn has put it.
+local function have_all_jobs_left(P, book)
+  if book.emptied or #book.touched == 0 or not is_plain(P, book) then return false end
+  return redis.call('EXISTS', unpack(book.lines)) == #book.lines
+end
+
 -- What was claimed is entered. Returns whether more may start now, whether something waits that may not, and until when.
 local function close_book(P, book, now, claimed, leases)
   local set, busy, running = settings_of(P), {}, {}
   reckon(book, claimed)
   for i, id in ipairs(claimed) do
-    local group, kind = '', ''
-    if book.taken[id] then group, kind = book.taken[id][1], book.taken[id][2] end
-    if not set['type:' .. kind] then kind = '' end
+    local group, kind = book.group_of[id] or '', book.kind_of[id] or ''
+    if kind ~= '' and not set['type:' .. kind] then kind = '' end
     if group ~= '' then
       local entry = book.groups[group]
-      entry.accepted = entry.accepted + 1
-      busy[#busy + 1], busy[#busy + 2] = 0, group .. ' ' .. id
+      if entry then entry.accepted = entry.accepted + 1 end
+      busy[#busy + 1], busy[#busy + 2] = '0', group .. ' ' .. id
     end
     if kind ~= '' then
       running[kind] = running[kind] or {}
@@ -241,28 +271,30 @@ local function close_book(P, book, now, claimed, leases)
     end
     if group ~= '' or kind ~= '' then leases[2 * i] = leases[2 * i] .. '\n' .. kind .. '\n' .. group end
   end
-  add_many(P .. 'busy', busy)
-  for kind, members in pairs(running) do add_many(P .. 'running:' .. kind, members) end
+  add_to_table(P .. 'busy', busy)
+  for kind, members in pairs(running) do add_to_table(P .. 'running:' .. kind, members) end
   if book.pace and #claimed > 0 then redis.call('HSET', P .. 'meta', 'pace', pace_take(book.pace, now, #claimed)) end
   -- Who has had the fewest turns comes first, where many wait for a place of the same type.
   if book.typed then
-    for i, group in ipairs(book.touched) do book.groups[group].place = i end
+    local scores, places = book.scores, {}
+    for i, group in ipairs(book.touched) do places[group] = i end
     table.sort(book.touched, function(one, other)
-      local here, there = book.groups[one], book.groups[other]
-      if here.score ~= there.score then return here.score < there.score end
-      return here.place < there.place
+      if scores[one] ~= scores[other] then return scores[one] < scores[other] end
+      return places[one] < places[other]
     end)
   end
-  for _, group in ipairs(book.touched) do
-    local entry = book.groups[group]
-    if entry.pace and entry.accepted > 0 then
-      redis.call('HSET', P .. 'rates', group, pace_take(entry.pace, now, entry.accepted))
-      -- Then nothing of it counts any more.
-      redis.call('ZADD', P .. 'fading', score_text(now + entry.pace.longest), group)
+  if not have_all_jobs_left(P, book) then
+    for _, group in ipairs(book.touched) do
+      local entry = book.groups[group]
+      if entry and entry.pace and entry.accepted > 0 then
+        redis.call('HSET', P .. 'rates', group, pace_take(entry.pace, now, entry.accepted))
+        -- Then nothing of it counts any more.
+        redis.call('ZADD', P .. 'fading', score_text(now + entry.pace.longest), group)
+      end
+      place_group(P, book, group, now)
     end
-    place_group(P, book, group, now)
+    add_to_table(P .. 'turns', book.seated)
   end
-  add_many(P .. 'turns', book.seated)
 
   local rest = redis.call('ZRANGE', P .. 'resting', 0, 0, 'WITHSCORES')
   local rests = tonumber(rest[2])
