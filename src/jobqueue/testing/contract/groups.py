@@ -80,6 +80,25 @@ class GroupContract:
         served = [job_id for _ in range(9) for job_id in ids(await look(backend, 1))]
         assert served == ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]
 
+    async def test_turns_in_large_batches(self, backend: Backend) -> None:
+        sizes = {f"g{number:02}-": 1 + number % 7 for number in range(30)}
+        for group, size in sizes.items():
+            await fill(backend, group, size)
+        await put(backend, *(f"plain{number}" for number in range(5)))
+        left = Counter(sizes) + Counter({"": 5})
+        served: list[str] = []
+        while left:
+            page = await look(backend, 37)
+            assert len(page.leases) == min(37, left.total())
+            left -= Counter(lease.group for lease in page.leases)
+            served += [lease.id for lease in page.leases]
+            status = {one.name: (one.waiting, one.active) for one in await backend.groups(QUEUE)}
+            assert status == {group: (count, sizes[group] - count) for group, count in left.items() if group}
+        for turn in range(7):
+            whose = sorted(f"{group or 'plain'}{turn}" for group, size in (sizes | {"": 5}).items() if turn < size)
+            assert sorted(served[: len(whose)]) == whose
+            del served[: len(whose)]
+
     async def test_a_group_that_is_new_waits_for_one_round(self, backend: Backend) -> None:
         for number in range(10):
             await fill(backend, f"g{number}-", 4)

@@ -40,6 +40,20 @@ class SettlingContract:
         await settle(backend, lease, RetryAt(0, ERROR))
         assert await order(backend) == ["b", "a"]
 
+    async def test_many_at_once_leave_nothing_but_themselves(self, backend: Backend) -> None:
+        names = [f"job{number:02}" for number in range(60)]
+        await put(backend, *names)
+        leases = await claim(backend, 40)
+        assert [lease.id for lease in leases] == names[:40]
+        assert sorted(await order(backend, JobState.ACTIVE)) == names[:40]
+        settlements = [Settlement(lease.id, lease.token or 0, Completed()) for lease in leases]
+        page = await backend.exchange(QUEUE, Exchange("w", "w/1", 1, settlements, claim=40))
+        assert not page.refused
+        assert sorted(await order(backend, JobState.ACTIVE)) == names[40:]
+        assert sorted(await order(backend, JobState.COMPLETED)) == names[:40]
+        counts = (await backend.status(QUEUE)).counts
+        assert (counts[JobState.ACTIVE], counts[JobState.COMPLETED]) == (20, 40)
+
     async def test_failed(self, backend: Backend) -> None:
         await run(backend, "a", Failed(ERROR))
         record = await backend.get(QUEUE, "a")
