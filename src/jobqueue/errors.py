@@ -231,6 +231,7 @@ class RateLimited(JobSignal):
 
     ``after`` is in seconds (or a ``timedelta``). For that time nothing of the job's group is started, or, where it has
     none, nothing of the whole queue; the job goes back to the front of its priority and no attempt is spent.
+    ``resume()`` of the queue or the group ends it early.
     """
 
     def __init__(self, after: float | timedelta, message: str | None = None) -> None:

@@ -63,7 +63,7 @@ class Group:
         await self._control(PauseGroup(self.name))
 
     async def resume(self) -> None:
-        """Undo a pause."""
+        """Undo a pause, and end the hold of a ``RateLimited`` that is not over yet; limits hold on."""
         await self._control(ResumeGroup(self.name))
 
     async def purge(self) -> int:

@@ -164,7 +164,7 @@ class Operating(Limiting):
         await (await self.backend()).control(self.name, Pause())
 
     async def resume(self) -> None:
-        """Undo a pause."""
+        """Undo a pause, and end the hold of a ``RateLimited`` that is not over yet; limits hold on."""
         await (await self.backend()).control(self.name, Resume())
 
     async def is_paused(self) -> bool:

@@ -145,6 +145,24 @@ async def test_rate_limited_by_a_processor_stops_the_group_without_spending_an_a
     assert attempts[3:] == [("a0", 1), ("a1", 1)]
 
 
+@pytest.mark.parametrize("group", [None, "a"])
+async def test_resuming_ends_the_hold_of_a_rate_limit(backend: Backend, desk: Desk, group: str | None) -> None:
+    queue = Queue("calls", backend=backend)
+    runs: list[str] = []
+
+    @desk.registry.processor("call.place")
+    async def place(job: Job) -> None:
+        runs.append(job.id)
+        if len(runs) == 1:
+            raise RateLimited(3600)
+
+    job = await queue.enqueue("call.place", group=group)
+    async with Worker(queue, registry=desk.registry):
+        await _until(queue, 1, "released")
+        await (queue if group is None else queue.group(group)).resume()
+        await job.result(timeout=20)
+
+
 async def test_drain_leaves_paused_groups_alone(backend: Backend, desk: Desk) -> None:
     queue = Queue("mail", backend=backend)
     await queue.group("a").pause()
@@ -180,10 +198,10 @@ async def test_producers_and_workers_under_back_pressure(backend: Backend, desk:
     assert (await queue.counts()).completed == 45
 
 
-async def _until(queue: Queue, completed: int) -> None:
+async def _until(queue: Queue, count: int, what: str = "completed") -> None:
     seen = 0
     async with asyncio.timeout(20):
         async for event in queue.events("0"):
-            seen += event.type == "completed"
-            if seen == completed:
+            seen += event.type == what
+            if seen == count:
                 return

@@ -111,7 +111,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Undo a pause."""
+    """Undo a pause, and end a hold (:class:`~jobqueue.RateLimited`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class PauseGroup:
 
 @dataclass(frozen=True, slots=True)
 class ResumeGroup:
-    """Undo a pause of the group."""
+    """Undo a pause of the group, and end a hold."""
 
     group: str
 

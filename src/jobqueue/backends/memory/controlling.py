@@ -32,7 +32,7 @@ def control(shelf: Shelf, command: Command, now_ms: int) -> list[str]:
             shelf.marker.clear()
             shelf.tell(EventType.PAUSED, "", now_ms)
         case Resume():
-            shelf.paused = False
+            shelf.paused, shelf.hold_ms = False, 0
             if shelf.count(JobState.WAITING):
                 shelf.wake()
             shelf.tell(EventType.RESUMED, "", now_ms)

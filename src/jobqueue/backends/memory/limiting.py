@@ -36,6 +36,7 @@ def set_limits(
             shelf.tell(EventType.PAUSED, "", now_ms, group)
         case ResumeGroup(group):
             _override(shelf, group, shelf.groups.overrides.get(group, (NO_GROUP_LIMITS, False))[0], paused=False)
+            shelf.groups.resting.discard(group)
             _go_on(shelf, group)
             shelf.tell(EventType.RESUMED, "", now_ms, group)
         case PurgeGroup(group):

@@ -16,7 +16,7 @@ from jobqueue.backends.protocol import (
     Upkeep,
 )
 from jobqueue.errors import InvalidState
-from jobqueue.model.outcome import Completed, Failed, Retention
+from jobqueue.model.outcome import Completed, Failed, Released, Retention
 from jobqueue.model.record import JobState
 from jobqueue.testing.clock import ManualClock
 from jobqueue.testing.contract.steps import ERROR, QUEUE, claim, job, order, put, run, settle, state
@@ -39,6 +39,17 @@ class ControllingContract:
         assert not await backend.wait(QUEUE, 0.01)
         await backend.control(QUEUE, Resume())
         assert await backend.wait(QUEUE, 5)
+
+    async def test_resuming_ends_a_hold(self, backend: Backend) -> None:
+        await put(backend, "a", "b")
+        (lease,) = await claim(backend)
+        page = await settle(backend, lease, Released("rate limited", hold_queue_ms=3_600_000))
+        assert page.look_again_ms is not None
+        assert await claim(backend, 2) == []
+        await backend.wait(QUEUE, 0.01)
+        await backend.control(QUEUE, Resume())
+        assert await backend.wait(QUEUE, 5)
+        assert [lease.id for lease in await claim(backend, 2)] == ["a", "b"]
 
     async def test_a_paused_queue_takes_settlements_and_promotes(self, backend: Backend, clock: ManualClock) -> None:
         await put(backend, "a")

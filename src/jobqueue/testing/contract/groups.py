@@ -288,6 +288,20 @@ class GroupContract:
         await clock.advance(seconds=5)
         assert ids(await look(backend)) == ["a0", "a1"]
 
+    async def test_resuming_a_group_ends_its_hold_but_not_its_rate(self, backend: Backend) -> None:
+        await limit_group(backend, "b", GroupLimits(rate=Rate(1, per=3600)))
+        for group in "ab":
+            await fill(backend, group, 2)
+        (lease, _) = (await look(backend)).leases[:2]
+        assert lease.id == "a0"
+        await settle(backend, lease, Released("rate limited", hold_queue_ms=3_600_000))
+        assert ids(await look(backend)) == []
+        await backend.wait(QUEUE, 0.01)
+        await backend.control(QUEUE, ResumeGroup("a"))
+        await backend.control(QUEUE, ResumeGroup("b"))
+        assert await backend.wait(QUEUE, 5)
+        assert ids(await look(backend)) == ["a0"]
+
     async def test_a_paused_group(self, backend: Backend) -> None:
         await fill(backend, "a", 2)
         await fill(backend, "b", 2)

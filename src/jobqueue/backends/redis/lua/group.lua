@@ -23,8 +23,8 @@ else
   redis.call('ZADD', P .. 'groups', 0, group)
 end
 if parts[4] ~= '-' then redis.call('HSET', P .. 'meta', 'bounded', 1) end
--- A rate that was changed is counted anew by the next exchange.
-if what == 'limit' and ARGV[5] ~= '' then redis.call('ZREM', P .. 'resting', group) end
+-- A rate that was changed is counted anew by the next exchange, as it is where somebody ends a hold.
+if what == 'resume' or (what == 'limit' and ARGV[5] ~= '') then redis.call('ZREM', P .. 'resting', group) end
 specs[group], overrides = nil, nil
 if what == 'pause' then redis.call('ZREM', P .. 'turns', group) end
 vacate(P, group)

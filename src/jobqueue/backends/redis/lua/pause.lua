@@ -1,4 +1,4 @@
--- Stop or resume claiming.
+-- Stop or resume claiming; who resumes ends a hold too (RateLimited).
 -- KEYS: queue prefix
 -- ARGV: now, paused ('1' or '0')
 -- RETURNS: 1
@@ -11,7 +11,7 @@ if ARGV[2] == '1' then
   redis.call('DEL', P .. 'wake')
   tell('paused', '')
 else
-  redis.call('HDEL', P .. 'meta', 'paused')
+  redis.call('HDEL', P .. 'meta', 'paused', 'hold')
   if redis.call('EXISTS', P .. 'waiting', P .. 'aside') > 0 then wake(P) end
   tell('resumed', '')
 end
