@@ -1,8 +1,9 @@
 -- A small set or hash is kept by the server as a list (a listpack), searched from its beginning for every member that comes,
 -- goes or is asked for: with a hundred members that is a third of what a job costs. One member of more than 64 bytes
 -- (`zset-max-listpack-value`, `hash-max-listpack-value`) makes a table of it, which it stays until it is empty. So a batch
--- brings one, which is taken out again at once; for a few members that would cost more than it saves.
-local MANY, LONG = 16, string.rep('.', 65)
+-- brings one, of a name that no job and no group can have, and takes it out again at once; for a few members that would
+-- cost more than it saves.
+local MANY, LONG = 16, string.rep(' ', 65)
 
 -- Into a sorted set: scores and members in turn.
 local function add_to_table(key, scored)
