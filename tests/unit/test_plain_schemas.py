@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter, computed_fie
 from jobqueue import InvalidData
 from jobqueue.model.payloads import Payload
 from jobqueue.model.plain_schemas import plain_leaves
+from jobqueue.model.seen_types import SeenTypes
 
 
 class Address(BaseModel):
@@ -26,6 +27,10 @@ class Order(BaseModel):
     to: list[Address]
     prices: dict[str, float]
     note: str = "-"
+
+
+class Chosen(BaseModel):
+    kind: Literal["a", "b"]
 
 
 class Secretive(BaseModel):
@@ -94,3 +99,64 @@ def test_what_a_model_was_not_asked_about_is_still_looked_at() -> None:
 def test_secrets_travel_whole() -> None:
     assert json.loads(Payload(Open).encode(Open.model_validate({"name": "n", "key": SecretStr("s3")})))["key"] == "s3"
     assert json.loads(Payload(Secretive).encode(Secretive(key=SecretStr("s3")))) == {"key": "s3"}
+
+
+class Ticket(BaseModel):
+    number: int
+    title: str
+    note: str | None = None
+    fee: float | None = None
+
+
+def test_what_was_written_once_is_checked_by_its_types_alone() -> None:
+    payload = Payload(Ticket)
+    ticket = Ticket(number=1, title="Größe")
+    assert payload.encode(ticket) == payload.encode(ticket) == payload.encode(Ticket(number=1, title="Größe"))
+    assert json.loads(payload.encode(Ticket(number=2, title="x", note="y", fee=1.5)))["fee"] == 1.5
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.parametrize(
+    "behind",
+    [
+        {"number": "one"},
+        {"number": True},
+        {"title": SecretStr("hunter2")},
+        {"note": Address(street="s")},
+        {"fee": "cheap"},
+    ],
+)
+def test_what_a_model_was_given_behind_its_back_is_written_as_if_nothing_had_been_seen(behind: dict[str, Any]) -> None:
+    seen = SeenTypes.of(dict(TypeAdapter(Ticket).core_schema))
+    payload = Payload(Ticket)
+    assert seen is not None
+    for ticket in (Ticket(number=1, title="x"), Ticket(number=1, title="x", note="y", fee=1.0)):
+        payload.encode(ticket)
+        seen.add(ticket)
+        assert seen.holds(ticket)
+    odd = Ticket.model_construct(**{"number": 1, "title": "x", "note": None, "fee": None} | behind)
+    assert not seen.holds(odd)
+    assert payload.encode(odd) == Payload(Ticket).encode(odd)
+    assert b"hunter2" in payload.encode(odd) or "title" not in behind
+
+
+def test_a_field_that_is_missing_is_no_field_that_was_seen() -> None:
+    payload = Payload(Ticket)
+    payload.encode(Ticket(number=1, title="x"))
+    ticket = Ticket(number=1, title="x")
+    del ticket.__dict__["note"]
+    assert json.loads(payload.encode(ticket)) == {"number": 1, "title": "x", "fee": None}
+
+
+def test_combinations_are_bounded() -> None:
+    seen = SeenTypes(("a", "b"))
+    for kind in range(200):
+        made = type("Made", (), {})()
+        made.a, made.b = type(f"Kind{kind}", (), {})(), 1
+        seen.add(made)
+        assert seen.holds(made) == (kind < 64)
+
+
+@pytest.mark.parametrize("annotation", [Order, int, list[int], Shouting, Computed, Open, Chosen])
+def test_not_flat(annotation: Any) -> None:
+    assert SeenTypes.of(dict(TypeAdapter(annotation).core_schema)) is None

@@ -20,6 +20,7 @@ from pydantic_core import PydanticSerializationError, SchemaSerializer, from_jso
 from jobqueue.errors import BadSignature, InvalidData, PayloadTooLarge
 from jobqueue.model.plain_schemas import plain_leaves
 from jobqueue.model.refused import Refused
+from jobqueue.model.seen_types import SeenTypes
 
 MAX_BYTES = 256 * 1024
 """The limit of a payload or a result, in bytes of UTF-8 (SQS's classic limit)."""
@@ -38,7 +39,7 @@ MASK = "***"
 class Payload:
     """What one job type's data (or result) looks like: a pydantic model, any annotation, or any JSON (``None``)."""
 
-    __slots__ = ("_adapter", "_direct", "_has_floats", "_model", "annotation")
+    __slots__ = ("_adapter", "_direct", "_has_floats", "_model", "_seen", "annotation")
 
     def __init__(self, annotation: Any = None) -> None:
         self.annotation = None if annotation is Any else annotation
@@ -46,6 +47,7 @@ class Payload:
         self._model: type[BaseModel] | None = None
         self._direct: SchemaSerializer | None = None
         self._has_floats = False
+        self._seen: SeenTypes | None = None
         if self.annotation is None:
             return
         try:
@@ -60,6 +62,8 @@ class Payload:
         if leaves is not None:
             self._direct = self._adapter.serializer
             self._has_floats = "float" in leaves
+            if self._model is not None:
+                self._seen = SeenTypes.of(cast("Mapping[str, Any]", self._adapter.core_schema))
 
     @property
     def name(self) -> str:
@@ -89,8 +93,14 @@ class Payload:
                 return to_json(value)
             if self._direct is None:
                 return None
-            encoded = self._direct.to_json(value, round_trip=True, warnings="error")
-        except (PydanticSerializationError, ValueError):
+            if self._seen is None or type(value) is not self._model:
+                encoded = self._direct.to_json(value, round_trip=True, warnings="error")
+            elif self._seen.holds(value):
+                encoded = self._direct.to_json(value, round_trip=True)
+            else:
+                encoded = self._direct.to_json(value, round_trip=True, warnings="error")
+                self._seen.add(value)
+        except (PydanticSerializationError, ValueError, KeyError):
             return None
         # It writes null for numbers that JSON has no word for.
         return None if self._has_floats and b"null" in encoded else encoded

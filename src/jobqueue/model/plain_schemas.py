@@ -33,6 +33,23 @@ def plain_leaves(schema: Mapping[str, Any]) -> frozenset[str] | None:
     return None
 
 
+def flat_fields(schema: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The fields of a plain model in which each is one value of one type, or None; None for any other schema."""
+    inner = _inside(schema)
+    if inner["type"] != "model-fields" or plain_leaves(schema) is None:
+        return None
+    fields: Mapping[str, Mapping[str, Any]] = inner["fields"]
+    # Whether a literal may be written depends on its value.
+    flat = all(_inside(field["schema"])["type"] in _LEAVES - {"literal"} for field in fields.values())
+    return tuple(fields) if flat else None
+
+
+def _inside(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    while schema["type"] in _AROUND:
+        schema = schema["schema"]
+    return schema
+
+
 def _together(fields: Iterable[Mapping[str, Any]]) -> frozenset[str] | None:
     leaves: frozenset[str] = frozenset()
     for field in fields:

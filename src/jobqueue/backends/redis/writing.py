@@ -51,7 +51,7 @@ async def write_jobs(
             "retention; nothing was written"
         )
     return [
-        Enqueued(codec.record_of_picture(queue, next(pictures)), created=letter == "b")
+        Enqueued(codec.record_of_picture(queue, next(pictures)), letter == "b")
         if letter in "kbf"
         else Enqueued(_gone(queue, job, next(pictures)), created=False)
         if letter == "g"
