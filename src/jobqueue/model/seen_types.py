@@ -7,7 +7,7 @@ assignment that is not validated). It costs three times the writing itself (pyda
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -24,7 +24,7 @@ class SeenTypes:
 
     def __init__(self, names: tuple[str, ...]) -> None:
         # One name would give its value alone, two give a tuple: the first is asked for twice.
-        self._values = itemgetter(names[0], *names)
+        self._values: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(names[0], *names)
         self._combinations: set[tuple[type, ...]] = set()
 
     @classmethod
