@@ -2,8 +2,8 @@
 
 1. Long-lived slots run jobs (slots.py) from what is ready (ready.py), or gathered to a batch (gathering.py).
 2. Two pumps (exchange.py) hand finished jobs in and fetch new ones, in the same call.
-3. A waker waits for the queue's marker while nothing is in sight; a timer for what falls due.
-4. A listener takes orders from other processes: cancel this job, look at the schedules.
+3. A waker (waker.py) waits for the queue's marker while nothing is in sight, and for what falls due.
+4. Orders from other processes (orders.py) are followed: cancel this job, look at the schedules.
 5. The leases of everything held here are renewed from leases.py, the background rounds run from upkeep.py, the
    queue's schedules are fired from schedules.py.
 """
@@ -17,24 +17,22 @@ from time import perf_counter
 
 from anyio.abc import TaskGroup
 
-from jobqueue.backends.protocol import SCHEDULES_CHANGED, Backend, Extension, Page, Settlement
+from jobqueue.backends.protocol import Backend, Extension, Page, Settlement
 from jobqueue.clock import SYSTEM_CLOCK, Clock
-from jobqueue.errors import BackendError
 from jobqueue.logs import JOB_SUSPECT, LEASE_LOST, emit
 from jobqueue.model.naming import shown_name
 from jobqueue.model.outcome import Outcome, Released
 from jobqueue.model.record import JobRecord
 from jobqueue.model.stats import Tallies
-from jobqueue.patience import Patience
 from jobqueue.queue import Queue
 from jobqueue.running import Attempt
-from jobqueue.worker.alarm import Alarm
 from jobqueue.worker.batch_executor import BatchExecutor
 from jobqueue.worker.executor import Executor
 from jobqueue.worker.gathering import Gathering
 from jobqueue.worker.lag import Lag
 from jobqueue.worker.listening import Listening
 from jobqueue.worker.onlookers import Onlookers
+from jobqueue.worker.orders import take_orders
 from jobqueue.worker.outage import Outage
 from jobqueue.worker.prefetch import LONGEST_WAIT, Prefetch
 from jobqueue.worker.quarantine import Dock, Quarantine
@@ -42,9 +40,8 @@ from jobqueue.worker.ready import Ready
 from jobqueue.worker.reminder import Reminder
 from jobqueue.worker.rooms import Rooms
 from jobqueue.worker.slots import Slots
+from jobqueue.worker.waker import Waker
 
-_BLOCK_SECONDS = 10.0
-_ORDER_SECONDS = 30.0
 _ALONE = "a job that has cost workers runs alone"
 _ANOTHER, _ANOTHER_MS = "another job that has cost workers runs in this worker", 1000
 """Not at once, or whoever else is there would be asked again and again."""
@@ -113,14 +110,16 @@ class Lane:
         self._idle_pumps: list[asyncio.Future[None]] = []
         self._exchanging = 0
         self._hints = 0
-        self._resting = asyncio.Event()
-        self._alarm = Alarm(clock, self.look_now)
+        self._waker = Waker(
+            backend, queue.name, clock,
+            look_now=self.look_now, is_up=lambda: self.look or self.stopping, taken=self._marker_taken,
+        )  # fmt: skip
 
     def start(self, tasks: TaskGroup) -> None:
-        """Start the slots, the waker and the listener."""
+        """Start the slots, the waker, and what follows orders."""
         self._slots.start(tasks, f"jobqueue {self.queue.name}")
-        tasks.start_soon(self._wake, name=f"jobqueue {self.queue.name} waker")
-        tasks.start_soon(self._listen, name=f"jobqueue {self.queue.name} listener")
+        tasks.start_soon(self._waker.run, name=f"jobqueue {self.queue.name} waker")
+        tasks.start_soon(self._take_orders, name=f"jobqueue {self.queue.name} orders")
 
     # Between slots and pumps.
 
@@ -156,7 +155,7 @@ class Lane:
         if self.onlookers.waiting:
             self.onlookers.tell()
         if not self.look:
-            self._resting.set()
+            self._waker.rest()
         await future
 
     def begin_exchange(self, claim: int) -> int:
@@ -207,7 +206,8 @@ class Lane:
         if page.outbox:
             self.outbox.set()
         if not self.look:
-            self._look_again(page)
+            due = None if self.stopping else page.look_again_ms
+            self._waker.look_in(None if due is None else due - page.now_ms)
         elif self.hungry > 0:
             self.nudge()
         if self.stopping:
@@ -231,6 +231,10 @@ class Lane:
         self.look = True
         self._hints += 1
         self.nudge()
+
+    def _marker_taken(self) -> None:
+        if self.hungry <= 0:
+            self.rearm = True
 
     # What its slots have done.
 
@@ -272,6 +276,12 @@ class Lane:
         if not self._slots.cancel(job_id, reason):
             # The backend knows that it was to be cancelled, and does so when it comes back.
             self.gathering.give_up(job_id, "cancelled")
+
+    async def _take_orders(self) -> None:
+        await take_orders(
+            self.backend, self.queue.name, self.worker_id,
+            cancel=self.cancel, schedules_changed=lambda: self.reminder.set(0),
+        )  # fmt: skip
 
     def hand_back_running(self) -> None:
         """The grace period is over: cancel what still runs and give it back."""
@@ -347,48 +357,6 @@ class Lane:
                 self.cancel(job_id, reason)
         self._make_way()
 
-    # Waiting for work.
-
-    async def _wake(self) -> None:
-        patience = Patience()
-        while True:
-            await self._resting.wait()
-            self._resting.clear()
-            if self.look or self.stopping:
-                continue
-            try:
-                woken = await self.backend.wait(self.queue.name, _BLOCK_SECONDS)
-            except BackendError:
-                await asyncio.sleep(patience.pause())
-                woken = False
-            else:
-                patience.rewarded()
-            if woken and self.hungry <= 0:
-                self.rearm = True
-            # Also when nothing came: a marker may have been lost with a failed server.
-            self.look_now()
-
-    async def _listen(self) -> None:
-        patience = Patience()
-        while True:
-            try:
-                orders = await self.backend.orders(self.queue.name, self.worker_id, _ORDER_SECONDS)
-            except BackendError:
-                await asyncio.sleep(patience.pause())
-                continue
-            patience.rewarded()
-            for order in orders:
-                if order == SCHEDULES_CHANGED:
-                    self.reminder.set(0)
-                else:
-                    self.cancel(order.job_id, order.reason)
-
-    def _look_again(self, page: Page) -> None:
-        if page.look_again_ms is None or self.stopping:
-            self._alarm.stop()
-        else:
-            self._alarm.set(max(0.0, (page.look_again_ms - page.now_ms) / 1000))
-
     # Coming to rest.
 
     @property
@@ -410,4 +378,4 @@ class Lane:
         """The lane is ending."""
         self._ready.stop()
         self.gathering.stop()
-        self._alarm.stop()
+        self._waker.look_in(None)
