@@ -13,12 +13,14 @@ import resource
 import subprocess
 from pathlib import Path
 
+import redis
+
 from jobqueue import BackendFull, BackendUnavailable, Queue, connect
 from tests.faults.power import RelaxedServer
 from tests.faults.scene import Scene
 from tests.faults.worker_process import QUEUE
 
-_SIZE = "64m"
+_SIZE = "256m"
 _ENDLESS = resource.RLIM_INFINITY
 _PATIENCE = 30.0
 
@@ -28,6 +30,8 @@ class CrampedServer(RelaxedServer):
 
     # Python ignores the signal that comes with a file that has grown too large, and so does who inherits that.
     restore_signals = False
+    # After rewrites that failed for want of space the server would try again after minutes only.
+    options = ("--auto-aof-rewrite-percentage", "0")
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -48,11 +52,13 @@ class CrampedServer(RelaxedServer):
                 raise
 
     def empty_disk(self) -> None:
-        """Space returns."""
+        """Space returns, and stays: minutes of work come to more than the disk holds, so the file is rewritten."""
         if self.mounted:
             self._ballast.unlink()
         else:
             resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (_ENDLESS, _ENDLESS))
+        with redis.Redis.from_url(self.url) as client:  # pyright: ignore[reportUnknownMemberType]
+            client.bgrewriteaof()  # pyright: ignore[reportUnknownMemberType]
 
     def end(self) -> None:
         super().end()

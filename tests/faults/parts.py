@@ -23,6 +23,8 @@ class DurableServer:
 
     fsync = "always"
     restore_signals = True
+    options: tuple[str, ...] = ()
+    """What else it is started with."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "server"
@@ -45,7 +47,7 @@ class DurableServer:
         self._process = subprocess.Popen(
             [
                 valkey_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
-                "--save", "", "--appendonly", "yes", "--appendfsync", self.fsync,
+                "--save", "", "--appendonly", "yes", "--appendfsync", self.fsync, *self.options,
             ],
             stdout=subprocess.DEVNULL,
             env=os.environ | self.environment,
