@@ -40,14 +40,14 @@ from jobqueue.backends.redis.scripts import names
 from jobqueue.backends.scheduling import Firing, ScheduleChange
 from jobqueue.errors import BackendUnavailable, GroupFull
 from jobqueue.model.limits import GroupLimits, Limits
-from jobqueue.model.links import Need
+from jobqueue.model.links import Need, Spawning
 from jobqueue.model.notice import Occasion, WebhookDelivery
-from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Released, RetryAt
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, RetryAt
 from jobqueue.model.record import JobError, JobRecord, JobState
 from jobqueue.testing import ManualClock
 
 QUEUE, OTHER, LETTERS, HOOKS = "tickets", "other", "letters", "webhooks"
-HOME, THIRD, GROUPED = "home", "third", "grouped"
+HOME, THIRD, GROUPED, FAMILY = "home", "third", "grouped", "family"
 ERROR = JobError("ValueError", "no", "")
 
 ReplyT = TypeVar("ReplyT")
@@ -123,6 +123,7 @@ class Story:
             await self._settle(lease, Completed(b"2"))
         await insist(lambda: self._backend.control(QUEUE, Clean(JobState.CANCELLED)))
         await self._wait_for_others()
+        await self._have_children()
         await insist(lambda: self._backend.enqueue(OTHER, [NewRecord("x", "t", b"1"), NewRecord("y", "t", b"1")]))
         await insist(lambda: self._backend.control(OTHER, Purge()))
         await insist(lambda: self._backend.control(OTHER, Obliterate()))
@@ -149,6 +150,27 @@ class Story:
         for lease, outcome in ((one, Failed(ERROR)), (dependant, Completed(b"2"))):
             await self._exchange(HOME, settlements=[Settlement(lease.id, lease.token or 0, outcome)])
         await insist(lambda: backend.deliver(HOME))
+
+    async def _have_children(self) -> None:
+        """A job that runs adds two, in its own queue and in another, and goes on when they are done."""
+        backend = self._backend
+        await insist(lambda: backend.enqueue(FAMILY, [NewRecord("parent", "t", b"1")]))
+        (parent,) = (await self._exchange(FAMILY, claim=1)).leases
+        needs = [Need(FAMILY, "here"), Need(THIRD, "there")]
+        flow = NewFlow(
+            f"parent/1@{parent.token}",
+            [FlowMember(need.queue, NewRecord(need.id, "t", b"1")) for need in needs],
+            recorded=False,
+            spawning=Spawning("parent", parent.token or 0, needs),
+        )
+        await insist(lambda: backend.submit(FAMILY, flow))
+        await insist(lambda: backend.deliver(FAMILY))
+        await self._exchange(FAMILY, settlements=[Settlement("parent", parent.token or 0, Parked())])
+        for queue in (FAMILY, THIRD):
+            leases = (await self._exchange(queue, claim=2000)).leases
+            done = [Settlement(lease.id, lease.token or 0, Completed(b"3")) for lease in leases]
+            await self._exchange(queue, settlements=done)
+            await insist(lambda queue=queue: backend.deliver(queue))
 
     async def _put_endpoints(self) -> None:
         """Whom to tell of all that follows."""
@@ -250,6 +272,8 @@ class Story:
         seen["third"] = (await insist(lambda: backend.status(THIRD))).counts
         seen["inputs"] = await insist(lambda: backend.inputs(HOME, "dependant"))
         flow = await insist(lambda: backend.flow(HOME, "flow"))
+        seen["family"] = await insist(lambda: backend.states(FAMILY, ["parent", "here"]))
+        seen["children"] = await insist(lambda: backend.inputs(FAMILY, "parent"))
         seen["flow"] = None if flow is None else sorted((key, one.state) for key, one in flow.ended.items())
         seen["states"] = await insist(lambda: backend.states(THIRD, ["two", "heir1000"]))
         found = await insist(lambda: backend.find_schedules(OTHER))
@@ -285,3 +309,36 @@ async def test_a_lost_reply_changes_nothing_that_can_be_seen(
     assert loss.struck > 0, f"the story never calls {script}"
     for what, expected in undisturbed.items():
         assert disturbed[what] == expected, what
+
+
+async def test_children_are_written_though_their_parent_was_lost_before_the_commit_was_answered(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with redis.asyncio.Redis.from_url(valkey_url) as client:  # pyright: ignore[reportUnknownMemberType]
+        await client.flushall()  # pyright: ignore[reportUnknownMemberType]
+        clock = ManualClock()
+        backend = RedisBackend(client, clock=clock)
+        await backend.open()
+        await backend.enqueue(FAMILY, [NewRecord("parent", "t", b"1")])
+        (parent,) = (await backend.exchange(FAMILY, Exchange("w", "w/0", 1, claim=1, lease_ms=1000))).leases
+        real, tries = Calls.run, 0
+
+        async def run(calls: Calls, name: str, prefix: str, *words: Any) -> Any:
+            nonlocal tries
+            reply = await real(calls, name, prefix, *words)
+            if name == "commit" and not tries:
+                tries += 1
+                await clock.advance(seconds=2)
+                assert (await backend.upkeep(FAMILY, Upkeep())).recovered
+                raise BackendUnavailable("the reply was lost")
+            return reply
+
+        monkeypatch.setattr(Calls, "run", run)
+        needs = [Need(THIRD, "child")]
+        spawning = Spawning("parent", parent.token or 0, needs)
+        members = [FlowMember(THIRD, NewRecord("child", "t", b"1"))]
+        await backend.submit(FAMILY, NewFlow("parent/1@1", members, recorded=False, spawning=spawning))
+        # Whoever runs the parent now finds it waiting for a child, and does not write that again.
+        assert [one.key for one in await backend.inputs(FAMILY, "parent")] == ["third/child"]
+        assert await backend.states(THIRD, ["child"]) == [JobState.WAITING]
+        await backend.close()

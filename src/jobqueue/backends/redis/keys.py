@@ -33,7 +33,8 @@ rate), awaited (until when a producer waits for room), stuck (a counter), hooked
 the result); '' as long as the outbox has some still to tell |
 | ``unique``           | hash   | a key to who holds it: "id since until ended next", "*" for what is not (holds.lua) |
 | ``lasting``          | zset   | ms until which a key is held whether its job is done or not |
-| ``staged:<flow>``    | hash   | a flow's jobs, by place, until they are delivered; what is not committed expires |
+| ``staged:<flow>``    | hash   | a flow's jobs, by place, and its gate once it is committed, until they are \
+delivered; what is not committed expires |
 | ``graph:<flow>``     | hash   | what a flow remembers of its members, by "queue/id" |
 | ``ended:<flow>``     | hash   | those of them that have ended: "state ms", and result on the next line |
 | ``flows`` ``flowed`` | zset   | flows under way, by ms of submission; the last that ended, like finished jobs     |

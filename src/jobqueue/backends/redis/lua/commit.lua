@@ -7,19 +7,22 @@
 -- INCLUDES: clock order state
 local P, now, flow = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 if redis.call('ZSCORE', P .. 'flows', flow) or redis.call('ZSCORE', P .. 'flowed', flow) then return 'known' end
+-- Its first try went through, and what is staged waits to be delivered.
+if redis.call('HGET', P .. 'staged:' .. flow, 'gate') then return 'known' end
 local id = ARGV[5]
 if id ~= '' then
   if string.match(redis.call('HGET', P .. 'leases', id) or '', '^(%d+) ') ~= ARGV[6] then
     redis.call('DEL', P .. 'staged:' .. flow)
     return 'lost'
   end
-  -- Its first try went through.
+  -- Its first try went through, and has been delivered.
   if ARGV[8] and (redis.call('HGET', P .. 'needs:' .. id, ARGV[8]) or redis.call('HGET', P .. 'inputs:' .. id, ARGV[8])) then
     redis.call('DEL', P .. 'staged:' .. flow)
     return 'known'
   end
 end
 if redis.call('HLEN', P .. 'staged:' .. flow) ~= tonumber(ARGV[3]) then return 'incomplete' end
+redis.call('HSET', P .. 'staged:' .. flow, 'gate', ARGV[7])
 redis.call('PERSIST', P .. 'staged:' .. flow)
 for at = 8, #ARGV, 2 do redis.call('HSET', P .. 'needs:' .. id, ARGV[at], ARGV[at + 1]) end
 if ARGV[4] == '1' then

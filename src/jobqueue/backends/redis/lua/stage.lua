@@ -6,6 +6,7 @@
 -- INCLUDES: order state
 local P, flow, count = KEYS[1], ARGV[1], tonumber(ARGV[2])
 if redis.call('ZSCORE', P .. 'flows', flow) or redis.call('ZSCORE', P .. 'flowed', flow) then return 'known' end
+if redis.call('HGET', P .. 'staged:' .. flow, 'gate') then return 'known' end
 -- What an earlier try has left is of no use.
 if ARGV[3] == '0' then redis.call('DEL', P .. 'staged:' .. flow, P .. 'graph:' .. flow) end
 for i = 1, count do redis.call('HSET', P .. 'staged:' .. flow, ARGV[1 + 2 * i], ARGV[2 + 2 * i]) end
