@@ -99,6 +99,20 @@ class GroupContract:
             assert sorted(served[: len(whose)]) == whose
             del served[: len(whose)]
 
+    async def test_thousands_of_groups_whose_jobs_have_expired_are_passed_over(
+        self, backend: Backend, clock: ManualClock
+    ) -> None:
+        for start in range(0, 8_500, 500):
+            jobs = [grouped(f"old{start + n}", f"g{start + n}", expires_in_ms=1000) for n in range(500)]
+            await backend.enqueue(QUEUE, jobs)
+        for start in range(0, 5_000, 500):
+            await backend.enqueue(QUEUE, [grouped(f"live{start + n}", f"g{start + n}") for n in range(500)])
+        await clock.advance(seconds=2)
+        served: list[str] = []
+        while page := ids(await look(backend, 500)):
+            served += page
+        assert sorted(served) == sorted(f"live{number}" for number in range(5_000))
+
     async def test_a_group_that_is_new_waits_for_one_round(self, backend: Backend) -> None:
         for number in range(10):
             await fill(backend, f"g{number}-", 4)

@@ -7,13 +7,13 @@ local MANY, LONG = 16, string.rep(' ', 65)
 
 -- Into a sorted set: scores and members in turn.
 local function add_to_table(key, scored)
-  if #scored < 2 * MANY then
-    if #scored > 0 then redis.call('ZADD', key, unpack(scored)) end
-    return
+  local many = #scored >= 2 * MANY
+  if many then scored[#scored + 1], scored[#scored + 2] = '0', LONG end
+  -- Whoever passes over thousands of expired jobs touches as many groups, and Lua hands over 8000 values at the most.
+  for first = 1, #scored, 2000 do
+    redis.call('ZADD', key, unpack(scored, first, math.min(first + 1999, #scored)))
   end
-  scored[#scored + 1], scored[#scored + 2] = '0', LONG
-  redis.call('ZADD', key, unpack(scored))
-  redis.call('ZREM', key, LONG)
+  if many then redis.call('ZREM', key, LONG) end
 end
 
 -- Into a hash: fields and values in turn.
