@@ -54,8 +54,12 @@ def group_status(shelf: Shelf, group: str) -> GroupStatus:
 
 
 def _limit(shelf: Shelf, limits: Limits) -> None:
-    groups = shelf.groups
+    groups, before = shelf.groups, shelf.groups.limits
     groups.limits = limits
+    if limits.groups != before.groups:
+        for group in groups.names():
+            if groups.has_jobs(group):
+                groups.seat(group)
     if limits.rate is None:
         groups.pace = None
     # Jobs of a type that nobody counted so far are looked up among those that run.

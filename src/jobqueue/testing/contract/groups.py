@@ -99,6 +99,16 @@ class GroupContract:
             assert sorted(served[: len(whose)]) == whose
             del served[: len(whose)]
 
+    @pytest.mark.parametrize("concurrency", [None, 3])
+    async def test_a_limit_for_all_groups_that_is_lifted_lets_held_jobs_go(
+        self, backend: Backend, concurrency: int | None
+    ) -> None:
+        await limit(backend, Limits(groups=GroupLimits(concurrency=1)))
+        await fill(backend, "a", 3)
+        assert ids(await look(backend)) == ["a0"]
+        await limit(backend, Limits(groups=GroupLimits(concurrency=concurrency)))
+        assert ids(await look(backend)) == ["a1", "a2"]
+
     async def test_thousands_of_groups_whose_jobs_have_expired_are_passed_over(
         self, backend: Backend, clock: ManualClock
     ) -> None:

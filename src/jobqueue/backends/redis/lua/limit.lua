@@ -3,7 +3,7 @@
 -- ARGV: now, declared (a text that stands for a declaration in code, '' if somebody sets them by hand), the names to set
 --       anew ('*' all, else separated by spaces: rate, concurrency, waiting, group, type), then name and value of each limit
 -- RETURNS: 1, or 0 if this declaration was made before and nothing was changed
--- COST: O(limits); O(jobs active) where a type is limited that was not
+-- COST: O(limits); O(jobs active) where a type is limited that was not; O(groups log groups) where what holds for all of them changes
 -- INCLUDES: clock order state lines room full
 local P, now, declared, anew = KEYS[1], now_ms(ARGV[1]), ARGV[2], ARGV[3]
 local before = settings_of(P)
@@ -50,6 +50,12 @@ if limited then
   redis.call('HSET', P .. 'meta', 'limited', 1)
 else
   redis.call('HDEL', P .. 'meta', 'limited')
+end
+-- What the old limit for all groups held back may go on, where the new one lets it.
+if before.group ~= after.group then
+  for _, group in ipairs(redis.call('ZRANGE', P .. 'groups', 0, -1)) do
+    if has_jobs(P, group) then seat(P, group) end
+  end
 end
 -- A group may have a bound of its own, so this stays once it was set.
 local most = after.group and string.match(after.group, '^%S+ %S+ %S+ (%S+) ')
