@@ -212,8 +212,8 @@ end
 local function free_places(P, ids, leases)
   local busy, groups = {}, {}
   for i = 1, #ids do
-    local mark = string.find(leases[i] or '', '\n', 1, true)
-    local kind, group = string.match(mark and leases[i] or '', '^\n(%S*)\n(%S*)$', mark)
+    local at = string.find(leases[i] or '', '\n', 1, true)
+    local kind, group = string.match(at and leases[i] or '', '^\n(%S*)\n(%S*)$', at)
     if kind and kind ~= '' then redis.call('ZREM', P .. 'running:' .. kind, ids[i]) end
     if group and group ~= '' then
       local place = #busy + 1

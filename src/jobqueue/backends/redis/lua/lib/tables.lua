@@ -1,5 +1,5 @@
 -- A small set or hash is kept by the server as a list (a listpack), searched from its beginning for every member that comes,
--- goes or is asked for: with a hundred members that is a third of what a job costs. One member of more than 64 bytes
+-- goes or is asked for: with a hundred members that is a quarter of what a job costs the server. One member of more than 64 bytes
 -- (`zset-max-listpack-value`, `hash-max-listpack-value`) makes a table of it, which it stays until it is empty. So a batch
 -- brings one, of a name that no job and no group can have, and takes it out again at once; for a few members that would
 -- cost more than it saves.
