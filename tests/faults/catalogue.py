@@ -14,11 +14,10 @@ from tests.faults.clusters import (
     HastyServers,
     killed_primaries,
     moved_slots,
-    what_the_failovers_lost,
 )
 from tests.faults.disk import CrampedServer, full_disk
 from tests.faults.doubles import doubled_workers, forked_workers, tokens_are_unique
-from tests.faults.failover import failovers, what_a_failover_lost
+from tests.faults.failover import failovers, what_failovers_lost
 from tests.faults.fault import Fault
 from tests.faults.flow_worker import SECOND
 from tests.faults.flows import each_in_its_turn, killed_in_flows, workers_of_two_queues
@@ -60,7 +59,7 @@ FAULTS: dict[str, Fault] = {
     "F15": Fault(adjusted_clock, outages=True, server=AdjustedServer, dress=told_the_time),
     "F16": Fault(flushed_scripts, outages=True, inspect=nobody_noticed),
     "F17": Fault(full_server, inspect=producers_were_refused, loaded=False),
-    "F19": Fault(failovers, outages=True, inspect=what_a_failover_lost, server=ReplicatedServers),
+    "F19": Fault(failovers, outages=True, inspect=what_failovers_lost, server=ReplicatedServers),
     "F20": Fault(bad_networks, proxied=True, outages=True, inspect=no_lease_was_lost_to_slowness),
     "F21": Fault(strikes.cancelled_callers),
     "F25": Fault(thundering_herd, dress=many_lanes, loaded=False),
@@ -69,7 +68,7 @@ FAULTS: dict[str, Fault] = {
     "F29": Fault(doubled_workers, proxied=True, outages=True, dress=forked_workers, inspect=tokens_are_unique),
     "F30": Fault(full_disk, outages=True, server=CrampedServer),
     "F31": Fault(moved_slots, server=ClusteredServers),
-    "F32": Fault(killed_primaries, outages=True, inspect=what_the_failovers_lost, server=HastyServers),
+    "F32": Fault(killed_primaries, outages=True, inspect=what_failovers_lost, server=HastyServers),
     "F33": Fault(killed_between_ticks, proxied=True, inspect=none_overlapped, loaded=False, innocent=False),
     "F34": Fault(
         killed_in_flows,

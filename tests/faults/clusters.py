@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-from jobqueue import Queue
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.slots import slot_of as slot_of_key
 from tests.cluster import Cluster, slot_of, until
-from tests.faults.ledger import Entry
+from tests.faults.failover import PROMOTED
 from tests.faults.parts import DurableServer
 from tests.faults.scene import Scene
 from tests.faults.worker_process import QUEUE
@@ -24,9 +22,6 @@ LAG = 0.5
 """Seconds for which the replica has heard nothing, in every third strike."""
 _WINDOW = 1.0
 """Seconds before a primary goes in which it may have acknowledged what a replica that keeps up has not heard of yet."""
-_MOST_RECOVERY = 10.0
-"""Seconds from the promotion to the next acknowledgement, on a machine that is busy with other things."""
-_WINDOWS = "forgets from", "primary gone", "promoted at"
 
 
 class ClusteredServers(DurableServer):
@@ -103,32 +98,20 @@ async def killed_primaries(scene: Scene) -> int:
         # First one that is gone, then one that hangs and does not hang up.
         victim.strike(signal.SIGSTOP if number % 2 else signal.SIGKILL)
         gone = time.monotonic()
+        scene.doubtful.append((began, gone))
         replica.bring_back()
-        scene.figures[f"{_WINDOWS[0]} {number}"], scene.figures[f"{_WINDOWS[1]} {number}"] = began, gone
         await asyncio.to_thread(until, lambda victim=victim: cluster.owner(SLOT) is not victim)
-        scene.figures[f"{_WINDOWS[2]} {number}"] = promoted = time.monotonic()
+        scene.figures[f"{PROMOTED} {number}"] = promoted = time.monotonic()
         scene.figures[f"promoted after {number}"] = promoted - gone
         await asyncio.sleep(1)
+        woken = time.monotonic()
         await asyncio.to_thread(victim.bring_back)
+        if number % 2:
+            # It answers what it was asked before it hung, and has not heard yet that it is no primary any more.
+            await asyncio.to_thread(until, lambda victim=victim: victim.facts("replication")["role"] == "slave")
+            scene.doubtful.append((woken, time.monotonic()))
         await asyncio.to_thread(cluster.until_whole)
     return scene.plan.times
-
-
-async def what_the_failovers_lost(scene: Scene, queue: Queue, found: Sequence[Entry]) -> None:
-    """Only what was acknowledged just before a primary went may be gone; all went on by themselves."""
-    figures = scene.figures
-    acknowledged = [entry for entry in found if entry.deed == "acknowledged"]
-    for number in range(scene.plan.times):
-        began, gone, promoted = (figures.pop(f"{name} {number}") for name in _WINDOWS)
-        # A line is written a moment after the reply, and replication has a moment of its own.
-        scene.mortal |= {entry.job for entry in acknowledged if began - 0.25 <= entry.at <= gone + 0.25}
-        for deed, who in (("acknowledged", "producers"), ("ended", "workers")):
-            back = next((entry.at - promoted for entry in found if entry.deed == deed and entry.at > promoted), None)
-            if back is None or back > _MOST_RECOVERY:
-                scene.complaints.append(f"after failover {number} the {who} were back after {back} s")
-            else:
-                figures[f"{who} back after {number}"] = back
-    figures["acknowledged just before"] = len(scene.mortal)
 
 
 def _cluster(scene: Scene) -> Cluster:

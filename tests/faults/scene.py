@@ -52,6 +52,8 @@ class Scene:
     fleeting: set[str] = field(default_factory=set[str])
     """Ids of jobs that leave nothing when they are completed: the ledger alone tells of their end."""
     mortal: set[str] = field(default_factory=set[str])
+    doubtful: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    """From when until when what was acknowledged may be gone, for want of a replica that knew of it."""
     """Ids whose acknowledgement the server was not to be trusted with: they may be gone, and are counted."""
 
     def count(self, what: str, by: float = 1) -> None:
