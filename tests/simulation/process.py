@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
 from jobqueue.backends import Backend
@@ -21,7 +21,8 @@ _LATE_SECONDS = 0.5
 @dataclass(slots=True)
 class Weather:
     """What the network does to calls: a share of them is lost, before or after it was carried out, or answered late.
-    ``down``: nothing gets through.
+    ``down``: nothing gets through. ``unnoticed``: the share of those who wait for a job, and hang up, that the server
+    goes on serving.
     """
 
     chance: random.Random
@@ -29,6 +30,8 @@ class Weather:
     lost_requests: float = 0.0
     lost_replies: float = 0.0
     late_replies: float = 0.0
+    unnoticed: float = 0.0
+    served_in_vain: set[asyncio.Future[Any]] = field(default_factory=set[asyncio.Future[Any]])
     down: bool = False
     extensions_lost: int = 0
 
@@ -102,8 +105,12 @@ class Process:
         try:
             await asyncio.wait((answer, self.dead), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # The server notices that a connection is gone, and forgets who waited there.
-            answer.cancel()
+            # The server notices that a connection is gone, and forgets who waited there; but not always.
+            if function.__name__ == "await_jobs" and weather.chance.random() < weather.unnoticed:
+                weather.served_in_vain.add(answer)
+                answer.add_done_callback(weather.served_in_vain.discard)
+            else:
+                answer.cancel()
         if not answer.done() or answer.cancelled():
             await self.nevermore()
         failure = answer.exception()

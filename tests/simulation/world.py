@@ -115,6 +115,7 @@ class World:
             weather.lost_replies = self.chance.choice((0.01, 0.05))
         if self._kind_of_history == "mixed":
             weather.lost_requests = self.chance.choice((0, 0.02))
+            weather.unnoticed = self.chance.choice((0, 0.5))
         return weather
 
     async def _look(self) -> None:

@@ -141,17 +141,22 @@ class Settlement:
     logs: tuple[bytes, ...] = ()
 
 
+CALLERS = 3
+"""How many exchanges a worker may have under way in a queue."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """Settle finished jobs and claim new ones in one step.
 
     ``caller`` and ``sequence`` make the whole call repeatable: the backend remembers the last sequence of each caller
     with its reply, so that a repeat settles nothing twice and returns the *same* leases (those still held) instead of
-    orphaning them. A caller, named ``<worker>/0`` or ``<worker>/1``, has one exchange under way at a time and raises
-    ``sequence`` by one for each new one. Settlements are taken in in their order, but before all others those without
-    log lines that completed with the same ``keep`` as the first of these. ``dead_letter`` names the queue that gets a
-    letter for jobs found expired on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and
-    rides with settlements. A job that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those
+    orphaning them. A caller, one of CALLERS named ``<worker>/0`` and so on, has one exchange under way at a time and
+    raises ``sequence`` by one for each new one; with ``repeated`` this one may have been made before, and is never made
+    after this time. Settlements are taken in in their order, but before all others those without log lines that
+    completed with the same ``keep`` as the first of these. ``dead_letter`` names the queue that gets a letter for jobs
+    found expired on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and rides with
+    settlements. A job that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those
     are given out, and the others that are met stay at the front. With ``reserve`` they have not begun yet: a lease that
     is lost before the note :class:`Begun` is no stall. ``rooms``: of these job types the worker takes so many at the
     most. ``lag_ms`` is how much later than they are claimed its jobs have been starting: under a rate starts count for
@@ -345,6 +350,14 @@ class Backend(Looking, Scheduling, Endpoints, Protocol):
 
         One waiting worker is woken for a new job, not all; it must answer with an exchange, which wakes the next one
         if jobs are left. Safe to cancel.
+        """
+        ...
+
+    async def await_jobs(self, queue: str, seconds: float, request: Exchange) -> Page:
+        """Wait as :meth:`wait` does, then make the exchange ``request``, woken or not, which saves a round trip.
+
+        Cancelled, or failed, it may have claimed, or may still do so. Repeating the request by :meth:`exchange` (with
+        ``claim`` 0, if nothing more is wanted) brings what it has claimed, and from then on it claims nothing.
         """
         ...
 

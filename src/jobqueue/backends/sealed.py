@@ -71,10 +71,10 @@ class SealedBackend:
         if request.settlements:
             sealed = [self._envelopes.settlement(queue, settlement) for settlement in request.settlements]
             request = replace(request, settlements=sealed)
-        page = await self._inner.exchange(queue, request)
-        for record in page.leases:
-            self._envelopes.open_job(record)
-        return page
+        return self._opened(await self._inner.exchange(queue, request))
+
+    async def await_jobs(self, queue: str, seconds: float, request: Exchange) -> Page:
+        return self._opened(await self._inner.await_jobs(queue, seconds, request))
 
     async def deliver(
         self, queue: str, letter: LetterWriter = plain_letter, notice: NoticeWriter = plain_delivery
@@ -164,6 +164,11 @@ class SealedBackend:
     async def find_endpoints(self, queue: str, *, ids: Sequence[str] | None = None) -> list[EndpointRecord]:
         found = await self._inner.find_endpoints(queue, ids=ids)
         return [self._envelopes.open_endpoint(queue, record) for record in found]
+
+    def _opened(self, page: Page) -> Page:
+        for record in page.leases:
+            self._envelopes.open_job(record)
+        return page
 
     # What does not.
 

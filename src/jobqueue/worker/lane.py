@@ -2,7 +2,7 @@
 
 1. Long-lived slots run jobs (slots.py) from what is ready (ready.py), or gathered to a batch (gathering.py).
 2. Two pumps (exchange.py) hand finished jobs in and fetch new ones, in the same call.
-3. A waker (waker.py) waits for the queue's marker while nothing is in sight, and for what falls due.
+3. A waker (waker.py) waits for the queue's marker while nothing is in sight, an alarm rings when something falls due.
 4. Orders from other processes (orders.py) are followed: cancel this job, look at the schedules.
 5. The leases of everything held here are renewed from leases.py, the background rounds run from upkeep.py, the
    queue's schedules are fired from schedules.py.
@@ -15,6 +15,7 @@ import logging
 from collections.abc import Mapping
 from time import perf_counter
 
+import anyio
 from anyio.abc import TaskGroup
 
 from jobqueue.backends.protocol import Backend, Extension, Page, Settlement
@@ -26,6 +27,7 @@ from jobqueue.model.record import JobRecord
 from jobqueue.model.stats import Tallies
 from jobqueue.queue import Queue
 from jobqueue.running import Attempt
+from jobqueue.worker.alarm import Alarm
 from jobqueue.worker.batch_executor import BatchExecutor
 from jobqueue.worker.executor import Executor
 from jobqueue.worker.gathering import Gathering
@@ -40,7 +42,6 @@ from jobqueue.worker.ready import Ready
 from jobqueue.worker.reminder import Reminder
 from jobqueue.worker.rooms import Rooms
 from jobqueue.worker.slots import Slots
-from jobqueue.worker.waker import Waker
 
 _ALONE = "a job that has cost workers runs alone"
 _ANOTHER, _ANOTHER_MS = "another job that has cost workers runs in this worker", 1000
@@ -107,18 +108,18 @@ class Lane:
             suspect_stalls=suspect_stalls, gathered=self._gathered, ended=self._ended,
         )  # fmt: skip
         self.running = self._slots.running
+        self.hints = 0
+        """How often somebody has said that there may be something to claim."""
+        self.blind: anyio.CancelScope | None = None
+        """In this a job is waited for, which may be claimed at any moment."""
         self._idle_pumps: list[asyncio.Future[None]] = []
+        self._resting = asyncio.Event()
         self._exchanging = 0
-        self._hints = 0
-        self._waker = Waker(
-            backend, queue.name, clock,
-            look_now=self.look_now, is_up=lambda: self.look or self.stopping, taken=self._marker_taken,
-        )  # fmt: skip
+        self._alarm = Alarm(clock, self.look_now)
 
     def start(self, tasks: TaskGroup) -> None:
-        """Start the slots, the waker, and what follows orders."""
+        """Start the slots, and what follows orders."""
         self._slots.start(tasks, f"jobqueue {self.queue.name}")
-        tasks.start_soon(self._waker.run, name=f"jobqueue {self.queue.name} waker")
         tasks.start_soon(self._take_orders, name=f"jobqueue {self.queue.name} orders")
 
     # Between slots and pumps.
@@ -129,6 +130,11 @@ class Lane:
         if self.stopping or self.quarantine.closed:
             return 0
         return self.slots + self.prefetch.ahead - self._slots.occupied - len(self._ready) - self.asked
+
+    @property
+    def takes_blindly(self) -> bool:
+        """Whether any one job is welcome at any time from now on."""
+        return not self.rooms.limited and not self.paced
 
     @property
     def busy(self) -> int:
@@ -155,14 +161,19 @@ class Lane:
         if self.onlookers.waiting:
             self.onlookers.tell()
         if not self.look:
-            self._waker.rest()
+            self._resting.set()
         await future
+
+    async def until_resting(self) -> None:
+        """Wait until a pump has nothing to do and nothing is in sight; or it was so since this was last asked."""
+        await self._resting.wait()
+        self._resting.clear()
 
     def begin_exchange(self, claim: int) -> int:
         """A pump asks for ``claim`` jobs. Returns how much was known at this moment, for ``end_exchange``."""
         self._exchanging += 1
         self.asked += claim
-        return self._hints
+        return self.hints
 
     def end_exchange(
         self, claim: int, page: Page | None, *, hints: int, asked_at: float, repeated: bool = False
@@ -170,8 +181,11 @@ class Lane:
         """A pump has its answer, or (None) gave up. ``repeated``: it may tell of an earlier moment."""
         self._exchanging -= 1
         self.asked -= claim
-        if page is None:
-            return
+        if page is not None:
+            self.take_in(page, claim=claim, hints=hints, asked_at=asked_at, repeated=repeated)
+
+    def take_in(self, page: Page, *, claim: int, hints: int, asked_at: float, repeated: bool) -> None:
+        """Start what was claimed, and see what is to be done next."""
         for record in page.leases:
             self.held[record.id] = record.token or 0
         self.rooms.enter(page.leases)
@@ -195,7 +209,7 @@ class Lane:
                 if not self._slots.start_one():
                     self._ready.watch()
                     break
-        if repeated or hints != self._hints:
+        if repeated or hints != self.hints:
             # Somebody said that there is work after this was asked: "nothing" is an old answer.
             self.look = True
         elif claim:
@@ -206,8 +220,7 @@ class Lane:
         if page.outbox:
             self.outbox.set()
         if not self.look:
-            due = None if self.stopping else page.look_again_ms
-            self._waker.look_in(None if due is None else due - page.now_ms)
+            self._look_at(None if self.stopping else page.look_again_ms, page.now_ms)
         elif self.hungry > 0:
             self.nudge()
         if self.stopping:
@@ -229,12 +242,18 @@ class Lane:
     def look_now(self) -> None:
         """There may be something to claim: let a pump see."""
         self.look = True
-        self._hints += 1
-        self.nudge()
+        self.hints += 1
+        if self.blind is not None and self.slots == 1:
+            # The order of the jobs is kept: whoever waits for one asks now.
+            self.blind.cancel()
+        else:
+            self.nudge()
 
-    def _marker_taken(self) -> None:
-        if self.hungry <= 0:
-            self.rearm = True
+    def _look_at(self, due_ms: int | None, now_ms: int) -> None:
+        if due_ms is None:
+            self._alarm.stop()
+        else:
+            self._alarm.set(max(0.0, (due_ms - now_ms) / 1000))
 
     # What its slots have done.
 
@@ -367,15 +386,19 @@ class Lane:
     @property
     def is_settled(self) -> bool:
         """What was finished has been handed in."""
-        return not self.finished and not self._exchanging
+        return not self.finished and not self._exchanging and not (self.stopping and self.blind)
 
     @property
     def is_quiet(self) -> bool:
         """Nothing runs, nothing is on its way in or out, and there is nothing to claim."""
         return self.is_idle and self.is_settled and (self.stopping or not self.look)
 
-    def stop_timer(self) -> None:
-        """The lane is ending."""
+    def stop(self) -> None:
+        """Claim nothing more, and hand back what has not been started."""
+        self.stopping = True
         self._ready.stop()
         self.gathering.stop()
-        self._waker.look_in(None)
+        self._alarm.stop()
+        if self.blind is not None:
+            self.blind.cancel()
+        self.hand_back_ready()

@@ -1,68 +1,90 @@
-"""The waker: while a lane has nothing in sight, it waits for the queue's marker, and for what falls due."""
+"""The waker: while its lane has nothing in sight, it waits for the queue's marker, which brings a job along.
+
+The exchange that answers the marker goes out together with the waiting for it, so that the server makes it the moment
+the marker comes: an idle worker has its job a round trip earlier. It asks for one job, which the lane does not count as
+asked for: meanwhile the pumps may fill every slot, and one job too many goes back at once (ready.py).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter
 
-from jobqueue.backends.protocol import Backend
-from jobqueue.clock import Clock
+import anyio
+
+from jobqueue.backends.protocol import Exchange, Page
 from jobqueue.errors import BackendError
 from jobqueue.patience import Patience
-from jobqueue.worker.alarm import Alarm
+from jobqueue.worker.caller import Caller
+from jobqueue.worker.lane import Lane
 
-_BLOCK_SECONDS = 10.0
+_BLOCK_SECONDS = 12.0
+_OF_A_LEASE = 0.8
+"""A lease counts here from when the job was asked for, and something of it must be left when the job comes last."""
 
 
 class Waker:
-    """Of one lane. ``look_now`` is called when there may be something to claim; ``is_up`` says that the lane looks by
-    itself, or never will again; ``taken`` that a marker was taken, which another worker does not get now."""
+    """The one of a lane. ``lease`` is in seconds."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        queue: str,
-        clock: Clock,
-        *,
-        look_now: Callable[[], None],
-        is_up: Callable[[], bool],
-        taken: Callable[[], None],
-    ) -> None:
-        self._backend = backend
-        self._queue = queue
-        self._look_now = look_now
-        self._is_up = is_up
-        self._taken = taken
-        self._resting = asyncio.Event()
-        self._alarm = Alarm(clock, look_now)
-
-    def rest(self) -> None:
-        """The lane has nothing in sight."""
-        self._resting.set()
-
-    def look_in(self, ms: int | None) -> None:
-        """Something falls due in ``ms``; None if nothing does."""
-        if ms is None:
-            self._alarm.stop()
-        else:
-            self._alarm.set(max(0.0, ms / 1000))
+    def __init__(self, lane: Lane, caller: Caller, *, lease: float) -> None:
+        self._lane = lane
+        self._caller = caller
+        self._seconds = min(_BLOCK_SECONDS, _OF_A_LEASE * lease)
+        self._patience = Patience()
 
     async def run(self) -> None:
         """Until cancelled."""
-        patience = Patience()
+        lane = self._lane
         while True:
-            await self._resting.wait()
-            self._resting.clear()
-            if self._is_up():
-                continue
-            try:
-                woken = await self._backend.wait(self._queue, _BLOCK_SECONDS)
-            except BackendError:
-                await asyncio.sleep(patience.pause())
-                woken = False
+            # A marker that comes while every slot is taken had better go to another worker.
+            if lane.look or lane.stopping or lane.hungry <= 0:
+                await lane.until_resting()
+            elif lane.takes_blindly:
+                await self._await_job()
             else:
-                patience.rewarded()
-            if woken:
-                self._taken()
-            # Also when nothing came: a marker may have been lost with a failed server.
-            self._look_now()
+                await self._await_marker()
+
+    async def _await_job(self) -> None:
+        lane = self._lane
+        request = self._caller.request(1)
+        hints, began = lane.hints, perf_counter()
+        page: Page | None = None
+        with anyio.CancelScope() as lane.blind:
+            page = await self._job_or_nothing(request)
+        repeated = page is None
+        if page is None:
+            # It may have claimed a job, or may do so yet, with nobody there to hear of it.
+            claim = 0 if lane.stopping else 1
+            page, _ = await self._caller.answer(replace(request, claim=claim, repeated=True))
+        lane.blind = None
+        lane.take_in(page, claim=1, hints=hints, asked_at=began, repeated=repeated)
+        lane.onlookers.tell()
+        if page.more and not page.leases:
+            # What waits is not for somebody who wants one job and no suspect: a pump asks for all there is.
+            lane.look_now()
+
+    async def _job_or_nothing(self, request: Exchange) -> Page | None:
+        lane = self._lane
+        try:
+            page = await lane.backend.await_jobs(lane.queue.name, self._seconds, request)
+        except BackendError:
+            await asyncio.sleep(self._patience.pause())
+            return None
+        self._patience.rewarded()
+        return page
+
+    async def _await_marker(self) -> None:
+        lane = self._lane
+        try:
+            woken = await lane.backend.wait(lane.queue.name, self._seconds)
+        except BackendError:
+            await asyncio.sleep(self._patience.pause())
+            woken = False
+        else:
+            self._patience.rewarded()
+        if woken and lane.hungry <= 0:
+            # Another worker does not get this marker now: pass it on.
+            lane.rearm = True
+        # Also when nothing came: a marker may have been lost with a failed server.
+        lane.look_now()

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import anyio
 
-from jobqueue.backends.protocol import Backend, Presence
+from jobqueue.backends.protocol import CALLERS, Backend, Presence
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.declarations import DeclaredSchedule
 from jobqueue.errors import BackendError, InvalidOption, JobQueueError
@@ -31,6 +31,7 @@ from jobqueue.model.record import JobState
 from jobqueue.model.times import Seconds, span_ms
 from jobqueue.queue import Queue
 from jobqueue.registry import DEFAULT_REGISTRY, Registry
+from jobqueue.worker.caller import Caller
 from jobqueue.worker.exchange import Pump
 from jobqueue.worker.executor import Executor, Middleware
 from jobqueue.worker.lane import Lane
@@ -41,9 +42,10 @@ from jobqueue.worker.rooms import Rooms
 from jobqueue.worker.schedules import FiringRounds
 from jobqueue.worker.trial import Trial
 from jobqueue.worker.upkeep import UpkeepRounds
+from jobqueue.worker.waker import Waker
 
 MOST_SLOTS = 10_000
-_PUMPS = 2
+_PUMPS = CALLERS - 1
 _CANCEL_SECONDS = 2.0
 """How long a cancelled processor may take to end before it is called stubborn."""
 _SETTLE_SECONDS = 5.0
@@ -301,9 +303,12 @@ class Worker:
         # One slot takes its jobs in exactly their order, which two answers under way at once could mix up.
         pumps = min(_PUMPS, lane.slots)
         share = -(-lane.slots // pumps)
+        callers = [Caller(lane, number, lease_ms=round(self._lease * 1000)) for number in range(CALLERS)]
         for number in range(pumps):
-            pump = Pump(lane, number, lease_ms=round(self._lease * 1000), share=share)
+            pump = Pump(lane, callers[number], share=share)
             tasks.start_soon(pump.run, name=f"jobqueue {lane.queue.name} pump {number}")
+        waker = Waker(lane, callers[-1], lease=self._lease)
+        tasks.start_soon(waker.run, name=f"jobqueue {lane.queue.name} waker")
         tasks.start_soon(Trial(lane).run, name=f"jobqueue {lane.queue.name} trial")
         tasks.start_soon(rounds.run, name=f"jobqueue {lane.queue.name} upkeep")
         if lane.listening is not None:
@@ -314,9 +319,7 @@ class Worker:
 
     async def _wind_down(self) -> None:
         for lane in self._lanes:
-            lane.stopping = True
-            lane.stop_timer()
-            lane.hand_back_ready()
+            lane.stop()
         await self._until(lambda lane: lane.is_idle, self._grace, hurried=0)
         for lane in self._lanes:
             lane.hand_back_running()

@@ -171,6 +171,10 @@ class MemoryBackend:
         shelf = await self._step(queue)
         return await shelf.marker.take(seconds)
 
+    async def await_jobs(self, queue: str, seconds: float, request: Exchange) -> Page:
+        await self.wait(queue, seconds)
+        return await self.exchange(queue, replace(request, repeated=True))
+
     async def wait_for_room(self, queue: str, seconds: float) -> bool:
         shelf = await self._step(queue)
         return await shelf.room_marker.take(seconds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jobqueue.backends.memory.links import settle_heirs
 from jobqueue.backends.memory.settling import settle
 from jobqueue.backends.memory.shelf import Call, Shelf, check_move, copied
@@ -15,7 +17,9 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
     """See :meth:`jobqueue.backends.protocol.Backend.exchange`."""
     if request.repeated:
         last = shelf.calls.get(request.caller)
-        if last is not None and last.sequence == request.sequence:
+        if last is not None and last.sequence >= request.sequence:
+            # An older one has been given up by its caller.
+            last = last if last.sequence == request.sequence else replace(last, claimed=(), refused=frozenset())
             return _same_again(shelf, last, now_ms)
     refused: frozenset[str] = frozenset()
     letter = False
@@ -39,7 +43,7 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
         shelf.wake()
     if leases:
         shelf.pass_on_room(now_ms)
-    if leases or request.settlements:
+    if leases or request.settlements or request.repeated:
         claimed = tuple([(record.id, record.token or 0) for record in leases])
         shelf.calls[request.caller] = Call(request.worker, request.sequence, now_ms, claimed, refused)
     shelf.journal.publish()

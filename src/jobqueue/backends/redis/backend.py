@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import redis.asyncio
 
 from jobqueue.backends.protocol import (
+    CALLERS,
     Amendment,
     Backend,
     Command,
@@ -32,6 +34,7 @@ from jobqueue.backends.redis.connection import Lines, Switchboard
 from jobqueue.backends.redis.controlling import control
 from jobqueue.backends.redis.delivering import OutboxCalls
 from jobqueue.backends.redis.endpoints import EndpointCalls
+from jobqueue.backends.redis.exchanging import MAY_BE_REPEATED, NEW, REPEATED, exchange_words, page_of
 from jobqueue.backends.redis.looking import LookCalls
 from jobqueue.backends.redis.noting import note_words
 from jobqueue.backends.redis.scheduling import ScheduleCalls
@@ -41,7 +44,7 @@ from jobqueue.backends.wiring import reaches_out
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendError, BackendUnavailable, ConfigurationError, WrongServer
 from jobqueue.logs import BACKEND_RISK, BACKEND_UNCHECKED, emit
-from jobqueue.model.record import JobRecord, JobState
+from jobqueue.model.record import JobState
 
 
 class RedisBackend(LookCalls, ScheduleCalls, EndpointCalls, OutboxCalls):
@@ -151,45 +154,8 @@ class RedisBackend(LookCalls, ScheduleCalls, EndpointCalls, OutboxCalls):
         return True
 
     async def exchange(self, queue: str, request: Exchange) -> Page:
-        reply = await self._calls.run(
-            "exchange",
-            self._prefix(queue),
-            self._now(),
-            request.worker,
-            request.caller,
-            request.sequence,
-            int(request.repeated),
-            request.lease_ms,
-            codec.claim_words(request.claim, request.lag_ms, request.rooms),
-            request.dead_letter or "",
-            request.suspect_stalls,
-            -request.suspects if request.reserve else request.suspects,
-            *codec.settlements_words(request.settlements),
-            *(word for counter in request.tallies.items() for word in counter),
-            len(request.tallies),
-        )
-        now, first_token, look_again, more, paused, outbox, refused, claimed_at, ids, records, lives, *rest = reply
-        crowded, rests_until = rest
-        now_ms, started_ms, worker = int(now), int(claimed_at), request.worker
-        leases: list[JobRecord] = []
-        life_at = dict(zip(lives[::2], lives[1::2], strict=True)) if lives else {}
-        for place, stored in enumerate(records):
-            if stored:
-                life = life_at.get(place + 1, ())
-                record = codec.record_of(queue, codec.text(ids[place]), JobState.ACTIVE, stored, None, life)
-                record.token, record.started_ms, record.worker = first_token + place, started_ms, worker
-                leases.append(record)
-        return Page(
-            leases=leases,
-            refused=frozenset(codec.texts(refused)),
-            now_ms=now_ms,
-            look_again_ms=int(look_again) if look_again else None,
-            more=bool(more),
-            paused=bool(paused),
-            outbox=bool(outbox),
-            crowded=bool(crowded),
-            rests_until_ms=int(rests_until) if rests_until else None,
-        )
+        words = exchange_words(request, again=REPEATED if request.repeated else NEW)
+        return page_of(queue, request, await self._calls.run("exchange", self._prefix(queue), self._now(), *words))
 
     async def extend(self, queue: str, worker: str, leases: Sequence[tuple[str, int]], lease_ms: int) -> Extension:
         words = [word for lease in leases for word in lease]
@@ -229,6 +195,18 @@ class RedisBackend(LookCalls, ScheduleCalls, EndpointCalls, OutboxCalls):
         key = keys.wake(self._namespace, queue)
         return bool(await self._calls.block(key, seconds, lambda left: ("BZPOPMIN", key, left)))
 
+    async def await_jobs(self, queue: str, seconds: float, request: Exchange) -> Page:
+        if self._clock.virtual:
+            # The script would be told the time at which the waiting began.
+            await self.wait(queue, seconds)
+            return await self.exchange(queue, replace(request, repeated=True))
+        key = keys.wake(self._namespace, queue)
+        words = exchange_words(request, again=REPEATED if request.repeated else MAY_BE_REPEATED)
+        reply = await self._calls.block_and_run(
+            key, seconds, lambda left: ("BZPOPMIN", key, left), "exchange", self._prefix(queue), self._now(), *words
+        )
+        return page_of(queue, request, reply)
+
     async def wait_for_room(self, queue: str, seconds: float) -> bool:
         key = keys.named(self._namespace, queue, "room")
         return bool(await self._calls.block(key, seconds, lambda left: ("BZPOPMIN", key, left)))
@@ -244,7 +222,8 @@ class RedisBackend(LookCalls, ScheduleCalls, EndpointCalls, OutboxCalls):
     async def leave(self, queue: str, worker: str) -> None:
         for command, name in (("ZREM", "seen"), ("HDEL", "workers")):
             await self._calls.command(command, keys.named(self._namespace, queue, name), worker)
-        await self._calls.command("HDEL", keys.named(self._namespace, queue, "calls"), f"{worker}/0", f"{worker}/1")
+        callers = (f"{worker}/{number}" for number in range(CALLERS))
+        await self._calls.command("HDEL", keys.named(self._namespace, queue, "calls"), *callers)
         await self._calls.command("DEL", keys.orders(self._namespace, queue, worker))
 
     async def annotate(self, queue: str, job_id: str, token: int, note: Note) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from jobqueue.backends.redis.codec import Word
-from jobqueue.backends.redis.connection import Line, Lines, NoScript
+from jobqueue.backends.redis.connection import Line, Lines, NoScript, NotDone
 from jobqueue.backends.redis.forking import watch
 from jobqueue.backends.redis.scripts import script
 from jobqueue.errors import BackendClosed, BackendUnavailable
@@ -68,6 +68,28 @@ class Calls:
             return line.call(*words(left), seconds=left + _BLOCK_MARGIN)
 
         return await self._lines.hold(key, wait)
+
+    async def block_and_run(
+        self, key: str, seconds: float, words: Callable[[float], Sequence[Word | float]], name: str, prefix: str,
+        *script_words: Word,
+    ) -> Any:  # fmt: skip
+        """As ``block``, and then run a script, whether or not ``key`` came; the server needs not be asked again for it.
+
+        After BackendUnavailable, or when cancelled, the script may have taken effect, and may even later.
+        """
+        self.check_open()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        call = ("EVALSHA", script(name).sha, 1, prefix, *script_words)
+
+        def wait(line: Line) -> Awaitable[Any]:
+            left = max(0.001, until - loop.time())
+            return line.call_behind(words(left), call, seconds=left + _BLOCK_MARGIN)
+
+        try:
+            return await self._lines.hold(key, wait)
+        except NotDone:
+            return await self.run(name, prefix, *script_words)
 
     async def close(self) -> None:
         """No more calls: those under way end as if the server had gone."""

@@ -30,6 +30,10 @@ class Wire(Protocol):
         """
         ...
 
+    async def ask_both(self, first: bytes, second: bytes, seconds: float) -> tuple[Any, Any]:
+        """Send two packed commands at once and return both replies, errors among them; raises as ``ask`` otherwise."""
+        ...
+
     async def close(self) -> None:
         """Hang up at once."""
         ...
@@ -54,8 +58,18 @@ class ClientWire:
         await self._connection.send_packed_command(packed, check_health=False)
         return cast("Any", await self._connection.read_response(disable_decoding=True, timeout=seconds))
 
+    async def ask_both(self, first: bytes, second: bytes, seconds: float) -> tuple[Any, Any]:
+        # One after the other: a server that is imitated may begin with the second while the first one still waits.
+        return await self._outcome(first, seconds), await self._outcome(second, seconds)
+
     async def close(self) -> None:
         await self._connection.disconnect(nowait=True)
+
+    async def _outcome(self, packed: bytes, seconds: float) -> Any:
+        try:
+            return await self.ask(packed, seconds)
+        except ResponseError as refusal:
+            return refusal
 
 
 class DirectWire(asyncio.Protocol):
@@ -71,6 +85,8 @@ class DirectWire(asyncio.Protocol):
         make_reader = cast("Callable[..., Any]", hiredis.Reader)
         self._replies = make_reader(replyError=ResponseError, notEnoughData=_NOTHING)
         self._waiter: asyncio.Future[Any] | None = None
+        self._early: list[Any] | None = None
+        """Where a reply goes that comes ahead of the one that is waited for."""
         self._give_up = 0.0
         self._alarm: asyncio.TimerHandle | None = None
         self._lost: Exception | None = None
@@ -90,6 +106,15 @@ class DirectWire(asyncio.Protocol):
         if isinstance(reply, ResponseError):
             raise reply
         return reply
+
+    async def ask_both(self, first: bytes, second: bytes, seconds: float) -> tuple[Any, Any]:
+        early: list[Any] = []
+        self._early = early
+        try:
+            last = await self.ask(first + second, seconds)
+        except ResponseError as refusal:
+            last = refusal
+        return early[0], last
 
     async def close(self) -> None:
         if self._alarm is not None:
@@ -119,6 +144,10 @@ class DirectWire(asyncio.Protocol):
         self._fail(exc or RedisConnectionError("the server closed the connection"))
 
     def _answer(self, reply: Any) -> None:
+        if self._early is not None:
+            self._early.append(reply)
+            self._early = None
+            return
         if self._waiter is None or self._waiter.done():
             # Nobody asked: whatever comes next could be taken for the wrong answer.
             self._fail(RedisConnectionError("an answer to no question"))

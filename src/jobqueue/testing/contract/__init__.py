@@ -30,6 +30,7 @@ from jobqueue.testing.contract.schedules import ScheduleContract
 from jobqueue.testing.contract.settling import SettlingContract
 from jobqueue.testing.contract.stats import StatsContract
 from jobqueue.testing.contract.uniqueness import UniqueContract
+from jobqueue.testing.contract.waiting import WaitingContract
 from jobqueue.testing.contract.webhooks import WebhookContract
 
 
@@ -54,6 +55,7 @@ class BackendContract(
     WebhookContract,
     UniqueContract,
     ReplacingContract,
+    WaitingContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 

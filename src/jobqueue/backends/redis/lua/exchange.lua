@@ -1,10 +1,10 @@
 -- active -> completed, failed, cancelled, delayed, waiting; delayed -> waiting; waiting -> active, failed (expired):
 -- take in settlements, promote what is due, claim what is waiting.
 -- KEYS: queue prefix
--- ARGV: now, worker, caller, sequence, repeated, lease ms, claim ("claim lag type room type room ..." where jobs have been
---       starting late, by lag ms, or the worker can take so many of these types only), dead letter queue,
---       how many stalls make a suspect, how many suspects to give out (negative: reserved, they have not begun), completions,
---       their keep count, their keep age, others;
+-- ARGV: now, worker, caller, sequence, again (0: new, 1: may have been made, 2: that too, and this is the last time), lease ms,
+--       claim ("claim lag type room type room ..." where jobs have been starting late, by lag ms, or the worker can take so
+--       many of these types only), dead letter queue, how many stalls make a suspect, how many suspects to give out
+--       (negative: reserved, they have not begun), completions, their keep count, their keep age, others;
 --       then for each completion, all of them kept alike and without log lines: id, token, result ('' null);
 --       then for each other settlement: id, token, kind, a, b, c, d, e, number of log lines, log lines
 --         c completed: a result ('' null), b keep count, c keep age
@@ -27,11 +27,13 @@ local completions, keep_count, keep_age, others = tonumber(ARGV[11]), tonumber(A
 local now_text = score_text(now)
 
 -- A repeat of what went through gets the same leases and the same refusals, and does nothing twice.
-if ARGV[5] == '1' then
+if ARGV[5] ~= '0' then
   -- RARELY
   local kept = redis.call('HGET', P .. 'calls', caller)
   local last, at, first, claimed, refused = string.match(kept or '', '^(%d+) (%d+) (%d+)|([^|]*)|([^|]*)$')
-  if last == sequence then
+  if last and tonumber(last) >= tonumber(sequence) then
+    -- An older one has been given up by its caller.
+    if last ~= sequence then claimed, refused = '', '' end
     local token, ids, records, lives, lost = tonumber(first), {}, {}, {}, {}
     for id in string.gmatch(refused, '%S+') do lost[#lost + 1] = id end
     for id in string.gmatch(claimed, '%S+') do
@@ -45,6 +47,8 @@ if ARGV[5] == '1' then
     end
     return { now_text, tonumber(first), '', 1, 0, 1, lost, at, ids, records, lives, 0, '' }
   end
+  -- A removal comes first here too: this call is remembered, also on a full server.
+  if ARGV[5] == '2' then redis.call('HDEL', P .. 'calls', caller) end
   -- END RARELY
 end
 
@@ -410,7 +414,7 @@ if meta[9] then
   end
 end
 if outbox then reply[6] = 1 end
-if #claimed + completions + others > 0 then
+if #claimed + completions + others > 0 or ARGV[5] == '2' then
   redis.call('HSET', P .. 'calls', caller, sequence .. ' ' .. now_text .. ' ' .. score_text(reply[2]) ..
     '|' .. table.concat(claimed, ' ') .. '|' .. table.concat(refused, ' '))
 end
