@@ -93,8 +93,8 @@ def _sociable(monkeypatch: pytest.MonkeyPatch) -> None:
     def any_number(self: Quarantine) -> int:
         return 1000
 
-    def all_of_them(self: Quarantine, claimed: Sequence[object]) -> Sequence[object]:
-        return claimed
+    def all_of_them(self: Quarantine, claimed: Sequence[object]) -> tuple[Sequence[object], Sequence[object]]:
+        return claimed, ()
 
     monkeypatch.setattr(Quarantine, "ask", any_number)
     monkeypatch.setattr(Quarantine, "sift", all_of_them)

@@ -16,13 +16,18 @@ class Alarm:
         self._ring = ring
         self._running: asyncio.Task[None] | asyncio.TimerHandle | None = None
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it is going to ring."""
+        return self._running is not None
+
     def set(self, seconds: float) -> None:
         """Ring in ``seconds``, and not when it was to ring before."""
         self.stop()
         if self._clock.virtual:
             self._running = asyncio.create_task(self._after(seconds))
         else:
-            self._running = asyncio.get_running_loop().call_later(seconds, self._ring)
+            self._running = asyncio.get_running_loop().call_later(seconds, self._now)
 
     def stop(self) -> None:
         """Do not ring."""
@@ -32,4 +37,8 @@ class Alarm:
 
     async def _after(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
+        self._now()
+
+    def _now(self) -> None:
+        self._running = None
         self._ring()

@@ -134,7 +134,9 @@ class Lane:
     @property
     def takes_blindly(self) -> bool:
         """Whether any one job is welcome at any time from now on."""
-        return not self.rooms.limited and not self.paced
+        # The only slot would have to break it off when the alarm rings.
+        one_by_one = self.slots == 1 and self._alarm.is_set
+        return not (self.rooms.limited or self.paced or one_by_one)
 
     @property
     def busy(self) -> int:
@@ -244,7 +246,7 @@ class Lane:
         self.look = True
         self.hints += 1
         if self.blind is not None and self.slots == 1:
-            # The order of the jobs is kept: whoever waits for one asks now.
+            # Its jobs are taken in their order, so it never asks twice at a time: whoever waits for one asks now.
             self.blind.cancel()
         else:
             self.nudge()
