@@ -78,7 +78,7 @@ def _retry(shelf: Shelf, record: JobRecord, amendment: Retry, now_ms: int) -> No
 def _cancel(shelf: Shelf, record: JobRecord, amendment: Cancel, now_ms: int) -> None:
     if record.state is JobState.ACTIVE:
         record.cancel_requested = amendment.reason
-        shelf.order(record.worker, Order(record.id, amendment.reason))
+        shelf.crew.order(record.worker, Order(record.id, amendment.reason))
         shelf.tell(EventType.CANCELLING, record.id, now_ms, one_line(amendment.reason))
         return
     _require(record, record.state in UNSTARTED, "cancelled")

@@ -183,15 +183,16 @@ class MemoryBackend:
         shelf = await self._step(queue)
         loop = asyncio.get_running_loop()
         give_up = loop.time() + seconds
-        while worker not in shelf.orders:
-            if not await shelf.order_bell.hear(give_up - loop.time()):
+        crew = shelf.crew
+        while worker not in crew.orders:
+            if not await crew.order_bell.hear(give_up - loop.time()):
                 return []
             self._check_open()
-        return shelf.orders.pop(worker)
+        return crew.orders.pop(worker)
 
     async def leave(self, queue: str, worker: str) -> None:
         shelf = await self._step(queue)
-        shelf.forget_worker(worker)
+        shelf.crew.forget(worker)
 
     async def annotate(self, queue: str, job_id: str, token: int, note: Note) -> bool:
         shelf = await self._step(queue)
@@ -323,8 +324,7 @@ class MemoryBackend:
         return sorted(self._known)
 
     async def workers(self, queue: str) -> list[Presence]:
-        shelf = await self._step(queue)
-        return [replace(shelf.presences[worker]) for worker in sorted(shelf.presences)]
+        return (await self._step(queue)).crew.present()
 
     def _deliver_soon(self, shelf: Shelf) -> None:
         """Hand over what a call has left in the outbox. It has taken effect whatever comes of this."""

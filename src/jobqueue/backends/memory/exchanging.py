@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from jobqueue.backends.memory.crew import Call
 from jobqueue.backends.memory.links import settle_heirs
 from jobqueue.backends.memory.settling import settle
-from jobqueue.backends.memory.shelf import Call, Shelf, check_move, copied
+from jobqueue.backends.memory.shelf import Shelf, check_move, copied
 from jobqueue.backends.memory.turns import Book
 from jobqueue.backends.protocol import MAX_BATCH, Exchange, Page
 from jobqueue.model.events import EventType
@@ -16,7 +17,7 @@ from jobqueue.model.record import JobRecord, JobState, Trigger
 def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
     """See :meth:`jobqueue.backends.protocol.Backend.exchange`."""
     if request.repeated:
-        last = shelf.calls.get(request.caller)
+        last = shelf.crew.calls.get(request.caller)
         if last is not None and last.sequence >= request.sequence:
             # An older one has been given up by its caller.
             last = last if last.sequence == request.sequence else replace(last, claimed=(), refused=frozenset())
@@ -45,7 +46,7 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
         shelf.pass_on_room(now_ms)
     if leases or request.settlements or request.repeated:
         claimed = tuple([(record.id, record.token or 0) for record in leases])
-        shelf.calls[request.caller] = Call(request.worker, request.sequence, now_ms, claimed, refused)
+        shelf.crew.calls[request.caller] = Call(request.worker, request.sequence, now_ms, claimed, refused)
     shelf.journal.publish()
     shelf.claims = shelf.token
     look_again_ms = shelf.delayed.first_ms()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from jobqueue.backends.memory.links import settle_heirs
 from jobqueue.backends.memory.scheduling import first_in_ms
 from jobqueue.backends.memory.shelf import Shelf, check_move
 from jobqueue.backends.protocol import Upkeep, UpkeepReport
 from jobqueue.model.events import EventType
 from jobqueue.model.record import JobError, JobRecord, JobState, Trigger
-
-_CALLERS_KEPT, _CALLER_MS = 1000, 600_000
 
 
 def keep_up(shelf: Shelf, request: Upkeep, now_ms: int) -> UpkeepReport:
@@ -31,7 +27,7 @@ def keep_up(shelf: Shelf, request: Upkeep, now_ms: int) -> UpkeepReport:
         shelf.links.forget_old_flows(now_ms)
     faded = shelf.groups.fade(now_ms, request.limit)
     lapsed_keys = shelf.keys.fade(now_ms, request.limit)
-    _note_presence(shelf, request, now_ms)
+    shelf.crew.see(request.presence, now_ms - request.presence_ms, now_ms)
     shelf.journal.publish()
     # All that is there is reported here, so that the next exchange has only its own to tell.
     shelf.has_effects = False
@@ -79,15 +75,3 @@ def _recover(shelf: Shelf, lapsed: list[str], request: Upkeep, now_ms: int) -> t
     if lapsed and shelf.count(JobState.WAITING):
         shelf.wake()
     return recovered, poisoned, cancelled
-
-
-def _note_presence(shelf: Shelf, request: Upkeep, now_ms: int) -> None:
-    if request.presence is not None:
-        shelf.presences[request.presence.worker] = replace(request.presence, last_seen_ms=now_ms)
-    silent_since = now_ms - request.presence_ms
-    for worker in [name for name, lane in shelf.presences.items() if lane.last_seen_ms <= silent_since]:
-        shelf.forget_worker(worker)
-    if len(shelf.calls) > _CALLERS_KEPT:
-        # Callers that never were present as workers: repeats come within seconds, so old memories can go.
-        for caller in [name for name, call in shelf.calls.items() if now_ms - call.at_ms > _CALLER_MS]:
-            del shelf.calls[caller]

@@ -40,8 +40,8 @@ def write(shelf: Shelf, change: ScheduleChange) -> bool:
     )
     _enter(shelf, change.id, change.due_ms)
     if change.due_ms is not None and (before is None or change.due_ms < before):
-        for worker in shelf.presences:
-            shelf.order(worker, SCHEDULES_CHANGED)
+        for worker in shelf.crew.presences:
+            shelf.crew.order(worker, SCHEDULES_CHANGED)
     return True
 
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from jobqueue.backends.endpoints import EndpointRecord
+from jobqueue.backends.memory.crew import Crew
 from jobqueue.backends.memory.effects import Effect, Letter, Outcome
 from jobqueue.backends.memory.endpoints import leave_notices
 from jobqueue.backends.memory.groups import Groups
 from jobqueue.backends.memory.journal import Journal, one_line
 from jobqueue.backends.memory.line import HEADS, Line
 from jobqueue.backends.memory.links import End, Links, Wish, connect, outcome_of, relink
-from jobqueue.backends.memory.signals import Bell, Marker
+from jobqueue.backends.memory.signals import Marker
 from jobqueue.backends.memory.timetable import Timetable
 from jobqueue.backends.memory.unique import Keys, let_go, take_again
-from jobqueue.backends.protocol import LOG_LINES_KEPT, Order, Presence
+from jobqueue.backends.protocol import LOG_LINES_KEPT
 from jobqueue.backends.scheduling import ScheduleRecord
 from jobqueue.errors import InvalidState
 from jobqueue.model.events import EventType
@@ -39,17 +39,6 @@ _OCCASIONS = {
 EXPIRED = JobError("Expired", "expired in the queue before it was started")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A caller's last exchange, for its repeat: what it claimed (id and token) and what was refused."""
-
-    worker: str
-    sequence: int
-    at_ms: int
-    claimed: tuple[tuple[str, int], ...]
-    refused: frozenset[str]
-
-
 class Shelf:
     """Everything of one queue."""
 
@@ -58,7 +47,7 @@ class Shelf:
         self.marker = Marker()
         self.room_marker = Marker()
         self.journal = Journal()
-        self.order_bell = Bell()
+        self.crew = Crew()
         self.forget_all()
 
     def forget_all(self) -> None:
@@ -87,9 +76,7 @@ class Shelf:
         self.keys = Keys()
         self.ended: deque[End] = deque()
         self.has_effects = False
-        self.calls: dict[str, Call] = {}
-        self.presences: dict[str, Presence] = {}
-        self.orders: dict[str, list[Order]] = {}
+        self.crew.forget_all()
         self.minutes: dict[int, dict[str, int]] = {}
         self.schedules: dict[str, ScheduleRecord] = {}
         self.schedules_due = Timetable()
@@ -359,24 +346,12 @@ class Shelf:
         if lines:
             self.logs.setdefault(job_id, deque(maxlen=LOG_LINES_KEPT)).extend(lines)
 
-    def order(self, worker: str, order: Order) -> None:
-        """Tell a worker what is wanted of it."""
-        self.orders.setdefault(worker, []).append(order)
-        self.order_bell.ring()
-
-    def forget_worker(self, worker: str) -> None:
-        """Its presence, its orders and its callers' last exchanges."""
-        self.presences.pop(worker, None)
-        self.orders.pop(worker, None)
-        for caller in [caller for caller, call in self.calls.items() if call.worker == worker]:
-            del self.calls[caller]
-
     def close(self) -> None:
         """Send everyone who waits away."""
         self.marker.close()
         self.room_marker.close()
         self.journal.bell.close()
-        self.order_bell.close()
+        self.crew.order_bell.close()
 
     def _watch_expiry(self, record: JobRecord) -> None:
         if record.expires_ms is not None:
