@@ -52,6 +52,5 @@ class Caller:
                 await asyncio.sleep(patience.pause())
                 request = replace(request, repeated=True)
                 continue
-            if lost:
-                lane.outage.answered(self._name)
+            lane.outage.answered(self._name)
             return page, lost

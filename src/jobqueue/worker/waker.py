@@ -8,6 +8,7 @@ asked for: meanwhile the pumps may fill every slot, and one job too many goes ba
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from time import perf_counter
 
@@ -22,6 +23,9 @@ from jobqueue.worker.lane import Lane
 _BLOCK_SECONDS = 12.0
 _OF_A_LEASE = 0.8
 """A lease counts here from when the job was asked for, and something of it must be left when the job comes last."""
+
+_LAST_SECONDS = 1.0
+"""How long a lane that stops waits for news of a job that it may have claimed."""
 
 
 class Waker:
@@ -54,13 +58,12 @@ class Waker:
             page = await self._job_or_nothing(request)
         repeated = page is None
         if page is None:
-            # It may have claimed a job, or may do so yet, with nobody there to hear of it.
-            claim = 0 if lane.stopping else 1
-            page, _ = await self._caller.answer(replace(request, claim=claim, repeated=True))
+            page = await self._page_of_a_repeat(request)
         lane.blind = None
-        lane.take_in(page, claim=1, hints=hints, asked_at=began, repeated=repeated)
+        if page is not None:
+            lane.take_in(page, claim=1, hints=hints, asked_at=began, repeated=repeated)
         lane.onlookers.tell()
-        if page.more and not page.leases:
+        if page is not None and page.more and not page.leases:
             # What waits is not for somebody who wants one job and no suspect: a pump asks for all there is.
             lane.look_now()
 
@@ -72,6 +75,22 @@ class Waker:
             await asyncio.sleep(self._patience.pause())
             return None
         self._patience.rewarded()
+        return page
+
+    async def _page_of_a_repeat(self, request: Exchange) -> Page | None:
+        """The request may have claimed a job, or may do so yet, with nobody there to hear of it: ask what came of it.
+
+        None where the lane is stopping and there is no answer soon: then it is left to the lease.
+        """
+        lane = self._lane
+        page: Page | None = None
+        while page is None:
+            last = lane.stopping
+            give_up = anyio.current_time() + _LAST_SECONDS if last else math.inf
+            with anyio.CancelScope(deadline=give_up) as lane.blind:
+                page, _ = await self._caller.answer(replace(request, claim=0 if last else 1, repeated=True))
+            if last:
+                break
         return page
 
     async def _await_marker(self) -> None:
