@@ -20,6 +20,7 @@ from jobqueue.testing.contract.dependencies import DependencyContract
 from jobqueue.testing.contract.enqueueing import EnqueueingContract
 from jobqueue.testing.contract.events import EventContract
 from jobqueue.testing.contract.flows import FlowContract
+from jobqueue.testing.contract.group_limits import GroupLimitContract
 from jobqueue.testing.contract.groups import GroupContract
 from jobqueue.testing.contract.leases import LeaseContract
 from jobqueue.testing.contract.limits import LimitContract
@@ -50,6 +51,7 @@ class BackendContract(
     CarryingContract,
     LimitContract,
     GroupContract,
+    GroupLimitContract,
     ArrivalContract,
     ScheduleContract,
     WebhookContract,
