@@ -10,12 +10,14 @@ from dataclasses import replace
 from pydantic import SecretStr
 
 from jobqueue.backends.endpoints import EndpointChange, EndpointRecord, EndpointState
+from jobqueue.backends.operations import ResumeGroup
 from jobqueue.backends.protocol import Backend, Promote, Retry
 from jobqueue.clock import SYSTEM_CLOCK
 from jobqueue.delivery import Delivery
 from jobqueue.errors import InvalidOption, InvalidState, JobNotFound, JobQueueError, WebhookNotFound
 from jobqueue.model.asked import because, page
 from jobqueue.model.naming import checked_job_id, checked_name
+from jobqueue.model.notice import delivery_group
 from jobqueue.model.record import JobState
 from jobqueue.model.times import Seconds, span_ms
 from jobqueue.webhook import (
@@ -126,10 +128,13 @@ class Webhooks:
         return await self._change(webhook_id, lambda record: replace(record, state=EndpointState.PAUSED, reason=why))
 
     async def resume(self, webhook_id: str) -> StoredWebhook:
-        """Undo a pause, or that it was disabled. Of what waits a thousand are sent at once, the rest within five
-        minutes; what failed meanwhile is sent by ``replay_failed``. Raises WebhookNotFound."""
+        """Undo a pause, or that it was disabled, and do not wait for as long as a 429 has asked for. Of what waits a
+        thousand are sent at once, the rest within five minutes; what failed meanwhile is sent by ``replay_failed``.
+        Raises WebhookNotFound."""
         resumed = await self._change(webhook_id, lambda record: replace(record, state=EndpointState.ON, reason=""))
         backend = await self._backend()
+        for carrier in await self._carriers(backend, webhook_id):
+            await backend.control(carrier, ResumeGroup(delivery_group(self._queue, webhook_id)))
         for delivery in reversed(await self.deliveries(webhook_id, state=JobState.DELAYED, limit=1000)):
             if delivery.paused:
                 with suppress(JobNotFound, InvalidState):

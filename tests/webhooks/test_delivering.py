@@ -146,6 +146,23 @@ async def test_a_receiver_that_is_busy_is_left_alone(
         assert record.failures == 0, "to wait is no failure"
 
 
+async def test_resuming_ends_the_wait_that_a_busy_receiver_has_asked_for(
+    tickets: Queue, hooks: Queue, registry: Registry, receiver: Receiver
+) -> None:
+    receiver.answers = lambda _: (429, {"Retry-After": "3600"})
+    await tickets.webhooks.put(Webhook("books", receiver.url, secret=SECRET))
+    deliver_webhooks(registry, allow=LOOPBACK, schedule=[86_400])
+    async with Worker(tickets, hooks, registry=registry):
+        await tickets.enqueue("invoice.send", 1)
+        await receiver.wait_for(1)
+        while (await hooks.counts()).active:  # noqa: ASYNC110  (the worker hands in what came of it)
+            await asyncio.sleep(0.01)
+        receiver.answers = lambda _: (200, {})
+        await tickets.webhooks.resume("books")
+        await ended(tickets, 1)
+    assert len(receiver.received) == 2
+
+
 async def test_an_address_within_our_own_house_is_not_reached(
     tickets: Queue, hooks: Queue, registry: Registry, receiver: Receiver
 ) -> None:

@@ -128,7 +128,9 @@ NoticeWriter = Callable[[Notice], NewRecord | None]
 def plain_delivery(notice: Notice) -> NewRecord | None:
     """The delivery of ``notice``, as it is sent."""
     delivery = delivery_for(notice)
-    return None if delivery is None else NewRecord(*delivery, group=delivery_group(notice))
+    return (
+        None if delivery is None else NewRecord(*delivery, group=delivery_group(notice.record.queue, notice.endpoint))
+    )
 
 
 @dataclass(slots=True)

@@ -102,9 +102,9 @@ def delivery_id(notice: Notice) -> str:
     return f"msg_{digest[:32]}"
 
 
-def delivery_group(notice: Notice) -> str:
-    """The group that its deliveries take turns in: one for each endpoint, so that a slow one holds up no other."""
-    name = f"{notice.record.queue}/{notice.endpoint}"
+def delivery_group(queue: str, endpoint: str) -> str:
+    """The group that deliveries take turns in: one for each endpoint, so that a slow one holds up no other."""
+    name = f"{queue}/{endpoint}"
     return name if len(name) <= 100 else f"webhook/{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
