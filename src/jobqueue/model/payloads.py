@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import (
     BaseModel,
@@ -108,12 +108,26 @@ class Payload:
     def _encoded_with_care(self, value: Any, what: str) -> bytes:
         # What has no model is read back as JSON, so it must be JSON to begin with; results may be a little freer.
         strict = self.annotation is None and what == "data" and not isinstance(value, BaseModel)
-        plain = _revealed(self._plain(value, what), what, 1, strict=strict)
+        try:
+            dumped, doubtful = self._plain(value, warnings="error"), False
+        except PydanticSerializationError:
+            # It holds what its types do not allow; pydantic would say so in a warning that shows the value.
+            dumped, doubtful = self._dumped_in_silence(value, what), True
+        plain = _revealed(dumped, what, 1, strict=strict)
         try:
             encoded = _ENCODER.encode(plain).encode()
         except UnicodeEncodeError:
             raise InvalidData(f"{what} holds a lone surrogate, which is not UTF-8: clean the text first") from None
+        if doubtful:
+            # What was changed after it was made, or made without validation, must be readable all the same.
+            self.decode(encoded, what=what)
         return encoded
+
+    def _dumped_in_silence(self, value: Any, what: str) -> Any:
+        try:
+            return self._plain(value, warnings=False)
+        except PydanticSerializationError:
+            raise InvalidData(f"{what} cannot be written as JSON: it holds what {self.name} does not allow") from None
 
     def decode(self, stored: bytes, *, what: str = "data") -> Any:
         """Validated straight from the bytes. Raises InvalidData with pydantic's error list; BadSignature where a codec
@@ -133,15 +147,12 @@ class Payload:
                 raise InvalidData(f"{what} is not JSON: {error}") from None
             raise InvalidData(_refusal(what, self.name, error), errors=_errors(error)) from None
 
-    def _plain(self, value: Any, what: str) -> Any:
+    def _plain(self, value: Any, warnings: Literal[False, "error"]) -> Any:
         if isinstance(value, BaseModel):
             # mode="python" keeps secrets as secrets, which _revealed turns into their values on purpose.
-            return value.model_dump(mode="python", round_trip=True)
+            return value.model_dump(mode="python", round_trip=True, warnings=warnings)
         if self._adapter is not None:
-            try:
-                return self._adapter.dump_python(value, mode="python", round_trip=True)
-            except PydanticSerializationError as error:
-                raise InvalidData(f"{what} cannot be written as JSON: {error}") from None
+            return self._adapter.dump_python(value, mode="python", round_trip=True, warnings=warnings)
         return value
 
 
@@ -199,7 +210,8 @@ def _revealed(value: Any, what: str, depth: int, *, strict: bool) -> Any:
         secret = value.get_secret_value()
         return secret.decode() if isinstance(secret, bytes) else secret
     if isinstance(value, BaseModel):
-        return _revealed(value.model_dump(mode="python", round_trip=True), what, depth + 1, strict=False)
+        dumped = value.model_dump(mode="python", round_trip=True, warnings=False)
+        return _revealed(dumped, what, depth + 1, strict=False)
     if not strict:
         try:
             return _ENCODE_ANY.dump_python(value, mode="json")
