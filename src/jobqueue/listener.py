@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from jobqueue.job import Job
 from jobqueue.model.record import JobError
@@ -45,6 +46,12 @@ class Listener:
     names: frozenset[Happening]
     queue: str | None
     type: str | None
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it is to be awaited; an object with an async ``__call__`` is, too."""
+        call = cast("object", getattr(self.function, "__call__", None))  # noqa: B004  (it is known to be callable)
+        return inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(call)
 
     def wants(self, event: JobEvent) -> bool:
         """Whether this event is for it."""

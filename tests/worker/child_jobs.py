@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -27,3 +28,8 @@ def endless(job: Job[str]) -> None:
     Path(job.data).write_text(str(os.getpid()))
     while True:
         time.sleep(0.05)
+
+
+@REGISTRY.processor("leaving", run_in="process", retry=False)
+def leaving(job: Job[int]) -> None:
+    sys.exit(job.data)

@@ -139,3 +139,30 @@ def test_names_are_checked(registry: Registry) -> None:
         registry.on("job.done")
     with pytest.raises(InvalidOption, match="none was named"):
         registry.on()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), ValueError("no")])
+async def test_a_listener_that_raises_anything_harms_nobody(
+    tickets: Queue, registry: Registry, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = asyncio.Event()
+
+    @registry.processor("a.b")
+    async def run(job: Job[Any]) -> None: ...
+
+    @registry.on("job.completed")
+    async def fall(event: JobEvent) -> None:
+        raise error
+
+    class Hearing:
+        async def __call__(self, event: JobEvent) -> None:
+            heard.set()
+
+    registry.on("job.completed")(Hearing())
+    async with Worker(tickets, registry=registry) as worker, asyncio.timeout(20):
+        await tickets.enqueue("a.b")
+        await heard.wait()
+        assert worker.running
+    assert [record.error for record in caplog.records if record.message == "listener.failed"] == [  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        type(error).__name__
+    ]

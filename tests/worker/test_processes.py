@@ -50,6 +50,16 @@ async def test_a_timeout_kills_the_child(tmp_path: Path) -> None:
             await anyio.sleep(0.02)
 
 
+async def test_a_job_that_exits_takes_no_child_with_it() -> None:
+    queue = Queue("tickets", backend=MemoryBackend())
+    async with Worker(queue, registry=REGISTRY, concurrency=1):
+        job = await queue.enqueue("leaving", 7)
+        with pytest.raises(JobFailed, match="SystemExit: 7"):
+            await job.result(timeout=30)
+        job = await queue.enqueue("where", 1)
+        assert (await job.result(timeout=30))[1] == 2
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -100,7 +100,9 @@ class BatchExecutor:
                 raise
             stray = RuntimeError("the processor awaited a task that was cancelled")
             _all_failed(members, None if scope.cancel_called else stray, timeout)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a processor raises is an outcome, never the worker's end)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  (whatever a processor raises is an outcome, never the worker's end)
             _all_failed(members, None if scope.cancel_called and isinstance(error, TimeoutError) else error, timeout)
         finally:
             scope.deadline = float("inf")

@@ -50,7 +50,9 @@ def run_in_child(module: str, qualname: str, record: JobRecord) -> Answer:
         result = processor.function(job)
         encoded = processor.job_type.result.encode(result, what="result")
         return Answer(result=encoded, lines=tuple(attempt.lines))
-    except Exception as error:  # noqa: BLE001  (whatever it is, the parent decides what it means)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  (whatever it is, the parent decides what it means, and this child lives on)
         signal = next((kind.__name__ for kind in (Snooze, RateLimited, Unrecoverable) if isinstance(error, kind)), "")
         after = error.after if isinstance(error, (Snooze, RateLimited)) else 0.0
         return Answer(error=describe(error), signal=signal, after=after, lines=tuple(attempt.lines))

@@ -137,7 +137,10 @@ class Executor:
                 if scope.cancel_called
                 else self._decide(record, RuntimeError("the processor awaited a task that was cancelled"), policy)
             )
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a processor raises is an outcome, never the worker's end)
+        except (KeyboardInterrupt, GeneratorExit):
+            # The person at the keyboard, or the interpreter that lets go of the task: nobody's outcome.
+            raise
+        except BaseException as error:  # noqa: BLE001  (whatever a processor raises is an outcome, never the worker's end)
             outcome = (
                 cut_short(record, attempt, policy, policy.timeout)
                 if scope.cancel_called and isinstance(error, TimeoutError)

@@ -12,9 +12,9 @@ must not be lost belongs into a job of its own, or a webhook.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import cast
 
 import anyio.to_thread
 
@@ -84,11 +84,16 @@ class Listening:
             if not listener.wants(event):
                 continue
             try:
-                if inspect.iscoroutinefunction(listener.function):
-                    await listener.function(event)
+                if listener.is_async:
+                    await cast("Awaitable[object]", listener.function(event))
                 else:
                     await anyio.to_thread.run_sync(listener.function, event, abandon_on_cancel=True)
-            except Exception as error:  # noqa: BLE001  (a listener's mistake is not the job's)
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                    raise
                 emit(
                     logging.ERROR, LISTENER_FAILED, event_name=event.name.value, job_id=event.job.id,
                     listener=getattr(listener.function, "__qualname__", "?"), error=type(error).__name__,
