@@ -147,6 +147,18 @@ class JobLogHandler(logging.Handler):
                 attempt.write(int(record.created * 1000), record.levelname.lower(), record.getMessage())
             except Exception:  # noqa: BLE001  (a broken format string must not fail the job; logging says so)
                 self.handleError(record)
+        last = logging.lastResort
+        if last is not None and record.levelno >= last.level and not self._others_hear(record.name):
+            # Where the host has configured nothing, Python itself shows warnings; but not where it sees this handler.
+            last.handle(record)
+
+    def _others_hear(self, name: str) -> bool:
+        logger: logging.Logger | None = logging.getLogger(name)
+        while logger is not None:
+            if any(handler is not self for handler in logger.handlers):
+                return True
+            logger = logger.parent if logger.propagate else None
+        return False
 
 
 _users = 0
@@ -159,7 +171,8 @@ def capture() -> Generator[None]:
     its logs.
 
     One handler stands first at the root logger, so that the host's own handlers there can format what it
-    adds; it goes when the last worker has stopped. Levels and formats stay the host's.
+    adds; it goes when the last worker has stopped. Levels and formats stay the host's. ``logging.basicConfig()`` does
+    nothing while it is there, so call that before (or with ``force=True``).
     """
     global _users  # noqa: PLW0603  (logging is process-wide, so is this count)
     root = logging.getLogger()
