@@ -3,32 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-from weakref import WeakKeyDictionary
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
 from jobqueue.backends.protocol import Backend
 from jobqueue.connect import connect
 
-_OPEN: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Backend]] = WeakKeyDictionary()
+
+@dataclass(slots=True)
+class _Opening:
+    task: asyncio.Task[Backend]
+    keeper: AsyncGenerator[None] | None = None
+    """Ends with its loop, and closes the backend then."""
+
+
+_OPEN: dict[asyncio.AbstractEventLoop, _Opening] = {}
 
 
 async def default_backend() -> Backend:
-    """The running loop's backend, as the environment configures it. Raises what ``connect`` raises, and tries
-    again then.
+    """The running loop's backend, as the environment configures it; it is closed when ``asyncio.run`` ends, or whoever
+    else lets a loop's asynchronous generators end. Raises what ``connect`` raises, and tries again then.
     """
     loop = asyncio.get_running_loop()
-    opening = _OPEN.get(loop)
-    if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
-        opening = loop.create_task(_open(), name="jobqueue default backend")
-        _OPEN[loop] = opening
-    return await asyncio.shield(opening)
+    known = _OPEN.get(loop)
+    if known is None or (known.task.done() and (known.task.cancelled() or known.task.exception() is not None)):
+        # Loops that were closed without a word have left theirs behind.
+        for other in [other for other in _OPEN if other.is_closed()]:
+            del _OPEN[other]
+        known = _OPEN[loop] = _Opening(loop.create_task(_open(loop), name="jobqueue default backend"))
+    return await asyncio.shield(known.task)
 
 
 async def close_default_backend() -> None:
     """Close the running loop's backend, if it was opened; the next use opens a new one."""
-    opening = _OPEN.pop(asyncio.get_running_loop(), None)
-    if opening is not None and not opening.cancelled():
-        await (await opening).close()
+    known = _OPEN.pop(asyncio.get_running_loop(), None)
+    if known is not None and not known.task.cancelled():
+        await (await known.task).close()
+        if known.keeper is not None:
+            await known.keeper.aclose()
 
 
-async def _open() -> Backend:
-    return await connect()
+async def _open(loop: asyncio.AbstractEventLoop) -> Backend:
+    backend = await connect()
+    keeper = _until_the_loop_ends(loop, backend)
+    await anext(keeper)
+    known = _OPEN.get(loop)
+    if known is not None:
+        known.keeper = keeper
+    return backend
+
+
+async def _until_the_loop_ends(loop: asyncio.AbstractEventLoop, backend: Backend) -> AsyncGenerator[None]:
+    # asyncio.run ends the generators that have begun on its loop before it closes it.
+    try:
+        yield
+    finally:
+        _OPEN.pop(loop, None)
+        await backend.close()
