@@ -17,6 +17,7 @@ from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.codecs.codec import Codec
 from jobqueue.errors import BackendUnavailable, ConfigurationError
 from jobqueue.model.naming import checked_name
+from jobqueue.model.times import span_ms
 from jobqueue.settings import Settings, read_settings
 
 Fallback = Literal["memory", "never"]
@@ -77,7 +78,8 @@ class Connecting:
         codec: Codec | None,
     ) -> None:
         self._url, self._fallback, self._namespace = url, fallback, namespace
-        self._deadline, self._clock, self._codec = deadline, clock, codec
+        self._deadline = span_ms("deadline", deadline, zero=False) / 1000
+        self._clock, self._codec = clock, codec
         self._backend: Backend | None = None
 
     def __await__(self) -> Generator[object, None, Backend]:

@@ -40,6 +40,7 @@ raised blank (an idea of procrastinate's).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -211,7 +212,7 @@ class Unrecoverable(JobSignal):
 class Snooze(JobSignal):
     """The processor asks to be run again later.
 
-    ``after`` is in seconds (or a ``timedelta``). No attempt is spent.
+    ``after`` is in seconds (or a ``timedelta``). No attempt is spent. Raises InvalidOption where it is negative.
     """
 
     def __init__(self, after: float | timedelta, message: str | None = None) -> None:
@@ -240,8 +241,10 @@ class RateLimited(JobSignal):
 
 
 def _seconds(signal: str, after: object) -> float:
-    if isinstance(after, timedelta):
-        return after.total_seconds()
-    if isinstance(after, bool) or not isinstance(after, (int, float)):
+    seconds = after.total_seconds() if isinstance(after, timedelta) else after
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise InvalidOption(f"{signal}: after must be seconds or a timedelta, not {type(after).__name__}")
-    return float(after)
+    if not 0 <= seconds < math.inf:
+        # A job that asked for less than nothing would come back at once, for ever.
+        raise InvalidOption(f"{signal}: after must be 0 or more seconds, not {seconds!r}")
+    return float(seconds)

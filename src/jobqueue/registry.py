@@ -163,6 +163,10 @@ class Registry:
         another model.
         """
         checked_concurrency(concurrency)
+        if not isinstance(type, (str, JobType)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise RegistrationError('a processor is declared with its job type: @processor("ticket.created")')
+        if run_in not in (None, "thread", "process"):
+            raise InvalidOption(f'run_in must be "thread" or "process", not {run_in!r:.60}')
 
         def declared(function: Callable[..., Any]) -> JobType[Any, Any]:
             job_type = _job_type(type, function, queue=queue, retry=retry, timeout=timeout, keep=keep, unique=unique)
@@ -327,13 +331,11 @@ def _job_type(
 def _annotated_model(function: Callable[..., Any]) -> Any:
     """``Model`` where the first parameter is annotated ``Job[Model]``, ``Job[Model, Result]`` or a list of these; else
     None."""
-    parameters = list(inspect.signature(function).parameters)
-    if not parameters:
-        raise RegistrationError(f"{function.__qualname__} takes no parameter: a processor is given its job")
+    first = _only_parameter(function)
     try:
-        hint = get_type_hints(function).get(parameters[0])
+        hint = get_type_hints(function).get(first)
     except NameError as error:
-        if "Job" not in str(function.__annotations__.get(parameters[0], "")):
+        if "Job" not in str(function.__annotations__.get(first, "")):
             return None
         raise RegistrationError(
             f"the annotation of {function.__qualname__} cannot be read ({error}): define or import the model at module "
@@ -347,7 +349,30 @@ def _annotated_model(function: Callable[..., Any]) -> Any:
     return None if model is Any or isinstance(model, TypeVar) else model
 
 
+def _only_parameter(function: Callable[..., Any]) -> str:
+    parameters = inspect.signature(function).parameters
+    if not parameters:
+        raise RegistrationError(f"{function.__qualname__} takes no parameter: a processor is given its job")
+    wanted = [
+        one.name
+        for one in parameters.values()
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if len(wanted) > 1:
+        raise RegistrationError(
+            f"{function.__qualname__} needs {', '.join(wanted)}: a processor is given its job and nothing else; "
+            "what it works with is in job.resources"
+        )
+    return next(iter(parameters))
+
+
 def _place(function: Callable[..., Any], run_in: Literal["thread", "process"] | None) -> Place:
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise RegistrationError(f"{function.__qualname__} yields: a processor returns its result")
+    if run_in == "process" and ("<lambda>" in function.__qualname__ or "<locals>" in function.__qualname__):
+        raise RegistrationError(
+            f"{function.__qualname__} cannot be found by its name in another process: define it at module level"
+        )
     if inspect.iscoroutinefunction(function):
         if run_in is not None:
             raise InvalidOption(f'{function.__qualname__} is async and runs on the loop: run_in="{run_in}" is for def')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -55,7 +56,7 @@ class Schedules:
         record, _ = await _look(await self._backend(), self._queue, checked_name("schedule", schedule_id))
         return None if record is None else StoredSchedule(record)
 
-    async def list(self, *, limit: int = 100, offset: int = 0) -> list[StoredSchedule]:
+    async def list(self, *, limit: int = 100, offset: int = 0) -> builtins.list[StoredSchedule]:
         """Schedules by when they run next; those that are paused or have ended come last.
 
         ``limit`` is at most 1000 a call. Raises InvalidOption.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -88,7 +89,7 @@ class Webhooks:
         record = await self._look(await self._backend(), checked_name("webhook", webhook_id))
         return None if record is None else StoredWebhook.of(record)
 
-    async def list(self) -> list[StoredWebhook]:
+    async def list(self) -> builtins.list[StoredWebhook]:
         """All endpoints of the queue, by id."""
         return [StoredWebhook.of(record) for record in await (await self._backend()).find_endpoints(self._queue)]
 
@@ -149,7 +150,7 @@ class Webhooks:
 
     async def deliveries(
         self, webhook_id: str | None = None, *, state: JobState | str | None = None, limit: int = 100
-    ) -> list[Delivery]:
+    ) -> builtins.list[Delivery]:
         """What was sent, is being sent, or could not be sent: of one endpoint, in one state, or all; newest first.
 
         Costs O(deliveries looked at): of each state at most the 2000 newest. An endpoint with ``deliveries=`` of its
@@ -161,7 +162,7 @@ class Webhooks:
         except ValueError:
             raise InvalidOption(f"state must be one of {', '.join(JobState)}, not {state!r:.60}") from None
         backend = await self._backend()
-        found: list[Delivery] = []
+        found: builtins.list[Delivery] = []
         for carrier in await self._carriers(backend, webhook_id):
             for wanted in states:
                 found += await self._in_state(backend, carrier, wanted, webhook_id, limit)
@@ -198,7 +199,7 @@ class Webhooks:
             count += 1
         return count
 
-    async def _carriers(self, backend: Backend, webhook_id: str | None) -> list[str]:
+    async def _carriers(self, backend: Backend, webhook_id: str | None) -> builtins.list[str]:
         """The queues in which deliveries may be."""
         ids = None if webhook_id is None else [checked_name("webhook", webhook_id)]
         targets = {record.rules.target for record in await backend.find_endpoints(self._queue, ids=ids)}
@@ -207,8 +208,8 @@ class Webhooks:
 
     async def _in_state(
         self, backend: Backend, carrier: str, state: JobState, webhook_id: str | None, limit: int
-    ) -> list[Delivery]:
-        found: list[Delivery] = []
+    ) -> builtins.list[Delivery]:
+        found: builtins.list[Delivery] = []
         for offset in range(0, MOST_LOOKED_AT, _PAGE):
             page = await backend.find(carrier, state, limit=_PAGE, offset=offset, newest=True)
             deliveries = (Delivery.of(record) for record in page)

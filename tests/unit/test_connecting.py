@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis.asyncio
 
-from jobqueue import AccessDenied, BackendUnavailable, ConfigurationError, NewJob, Queue, Schedule, connect
+from jobqueue import (
+    AccessDenied,
+    BackendClosed,
+    BackendUnavailable,
+    ConfigurationError,
+    InvalidOption,
+    NewJob,
+    Queue,
+    Schedule,
+    connect,
+    default_backend,
+)
 from jobqueue.backends import MemoryBackend, RedisBackend
 from jobqueue.settings import read_settings
 
@@ -116,3 +129,30 @@ def test_the_core_imports_without_the_extras() -> None:
         "import jobqueue, jobqueue.testing\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("deadline", [0, -1, float("nan"), "5"])
+def test_a_deadline_that_is_none_is_refused_at_once(deadline: Any) -> None:
+    with pytest.raises(InvalidOption, match="deadline"):
+        connect("redis://127.0.0.1", deadline=deadline)
+
+
+def test_each_loop_closes_its_default_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[MemoryBackend] = []
+
+    async def memory() -> MemoryBackend:
+        opened.append(MemoryBackend())
+        await opened[-1].open()
+        return opened[-1]
+
+    async def count() -> None:
+        await Queue("tickets").counts()
+
+    monkeypatch.setattr(default_backend, "connect", memory)
+    for _ in range(2):
+        asyncio.run(count())
+    for backend in opened:
+        with pytest.raises(BackendClosed):
+            asyncio.run(backend.queues())
+    assert len(opened) == 2
+    assert not any(loop.is_closed() for loop in default_backend._OPEN)  # pyright: ignore[reportPrivateUsage]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
@@ -99,3 +100,31 @@ async def test_a_processor_without_a_queue_asks_for_one() -> None:
 
     with pytest.raises(ConfigurationError, match="queue="):
         await homeless.enqueue(Ticket(number=1))
+
+
+def test_a_processor_is_declared_with_its_type() -> None:
+    with pytest.raises(RegistrationError, match=r'@processor\("ticket.created"\)'):
+        Registry().processor(_yields)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def test_where_it_runs_is_known() -> None:
+    with pytest.raises(InvalidOption, match="'proces'"):
+        Registry().processor("a", run_in="proces")  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def _needs_two(job: Job[Any], session: object) -> None: ...
+
+
+async def _yields(job: Job[Any]) -> AsyncGenerator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(("function", "refusal"), [(_needs_two, "session"), (_yields, "yields")])
+def test_what_cannot_be_called_with_a_job_is_refused_at_once(function: Callable[..., Any], refusal: str) -> None:
+    with pytest.raises(RegistrationError, match=refusal):
+        Registry().processor("a")(function)
+
+
+def test_another_process_must_find_it_by_name() -> None:
+    with pytest.raises(RegistrationError, match="module level"):
+        Registry().processor("a", run_in="process")(lambda _: None)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from jobqueue import (
+    Batch,
     CallNext,
     DeadLetters,
     InvalidOption,
@@ -469,3 +471,39 @@ async def test_the_queue_says_what_its_attempts_came_to(tickets: Queue, registry
 async def test_statistics_are_kept_for_a_day(tickets: Queue, minutes: int) -> None:
     with pytest.raises(InvalidOption, match="from 1 to 1440"):
         await tickets.stats(minutes)
+
+
+class Panic(BaseException):
+    """What an extension module may raise."""
+
+
+@pytest.mark.parametrize("error", [Panic("no"), BaseExceptionGroup("many", [Panic("no")]), SystemExit(3)])
+@pytest.mark.parametrize("place", ["loop", "thread", "batch"])
+async def test_whatever_a_processor_raises_is_its_job_s_failure(
+    tickets: Queue, registry: Registry, error: BaseException, place: str
+) -> None:
+    async def on_the_loop(_: Job[int]) -> None:
+        raise error
+
+    def in_a_thread(_: Job[int]) -> None:
+        raise error
+
+    async def together(_: list[Job[int]]) -> None:
+        raise error
+
+    if place == "batch":
+        registry.processor("ticket.created", batch=Batch(), retry=False)(together)
+    else:
+        registry.processor("ticket.created", retry=False)(on_the_loop if place == "loop" else in_a_thread)
+    async with Worker(tickets, registry=registry) as worker:
+        job = await tickets.enqueue("ticket.created", 1)
+        with pytest.raises(JobFailed, match=type(error).__name__):
+            await job.result(timeout=10)
+        assert worker.running
+
+
+@pytest.mark.parametrize("after", [-5, float("nan"), float("inf"), timedelta(seconds=-1)])
+@pytest.mark.parametrize("signal", [Snooze, RateLimited])
+def test_nobody_asks_to_be_run_again_in_the_past(signal: type[Snooze | RateLimited], after: float | timedelta) -> None:
+    with pytest.raises(InvalidOption, match="0 or more seconds"):
+        signal(after)
