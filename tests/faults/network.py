@@ -15,8 +15,8 @@ from tests.faults.worker_process import QUEUE
 
 _LATENCIES = (0.001, 0.01, 0.05)
 _RATE = 100_000.0
-_NOTICED = 10.0
-"""Seconds: twice what a call may take. A swallowed connection is given up within that time."""
+_NOTICED = 12.0
+"""Seconds: an idle worker calls every third of a lease, a call is given up after five; busy machines add to that."""
 _WAYS: tuple[Way, Way] = ("replies", "requests")
 
 

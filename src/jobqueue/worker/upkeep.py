@@ -37,9 +37,11 @@ class UpkeepRounds:
         while True:
             try:
                 await self.round()
-            except BackendError:
-                # The pumps say that the backend is away.
+            except BackendError as error:
+                # Where a worker is idle nobody else may notice for a while.
+                self._lane.outage.lost("upkeep", error)
                 await self._back()
+                self._lane.outage.answered("upkeep")
                 continue
             await self._lane.clock.sleep(self._every)
 
