@@ -14,6 +14,7 @@ from jobqueue.errors import InvalidOption, InvalidState, JobFailed, JobNotFound
 from jobqueue.model.asked import because, patience
 from jobqueue.model.links import FlowRecord
 from jobqueue.model.payloads import ANY_JSON
+from jobqueue.model.record import JobError
 from jobqueue.model.times import Seconds
 from jobqueue.queue import Queue
 from jobqueue.results import finish_reader
@@ -122,7 +123,7 @@ class FlowHandle:
         needed = {parent for node in status.nodes for parent in node.after}
         last = [node for node in status.nodes if node.name not in needed]
         if any(node.state != "completed" for node in last):
-            raise _failure(self.id, next(node for node in status.nodes if node.state != "completed"))
+            raise await self._failure(next(node for node in status.nodes if node.state != "completed"))
         results: dict[str, Any] = {}
         for node in last:
             stored = record.ended[f"{node.queue}/{node.id}"].result
@@ -176,13 +177,21 @@ class FlowHandle:
             reader = finish_reader(await self.queue.backend(), self.queue.name)
             return await reader.flow_ended(self.id, look)
 
+    async def _failure(self, node: FlowNode) -> JobFailed:
+        record = await (await self.queue.backend()).get(node.queue, node.id)
+        how = "failed" if node.state == "failed" else f"was {node.state}"
+        # A failed job that was dropped has taken its reason along.
+        error = (record and record.error) or JobError(node.state.capitalize(), record.reason if record else "")
+        why = f": {error.type}: {error.message}" if record and record.error else ""
+        return JobFailed(
+            f"flow {self.id!r}: {node.name!r} {how}{why}",
+            error_type=error.type,
+            error_message=error.message,
+            traceback=error.traceback,
+        )
+
     def __repr__(self) -> str:
         return f"<FlowHandle {self.id} in {self.queue.name}>"
-
-
-def _failure(flow: str, node: FlowNode) -> JobFailed:
-    how = "failed" if node.state == "failed" else f"was {node.state}"
-    return JobFailed(f"flow {flow!r}: {node.name!r} {how}", error_type=node.state, error_message=node.name)
 
 
 async def _nodes(backend: Backend, record: FlowRecord) -> list[FlowNode]:

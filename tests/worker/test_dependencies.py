@@ -241,8 +241,9 @@ class TestFlow:
         flow.chain(NewJob("note", 2), NewJob("note", 3), after=[last])
         handle = await flow.submit()
         async with Worker(tickets, registry=registry):
-            with pytest.raises(JobFailed, match="'bad' failed"):
+            with pytest.raises(JobFailed, match="'bad' failed: Unrecoverable: not yet") as failure:
                 await handle.result(timeout=20)
+            assert (failure.value.error_type, failure.value.error_message) == ("Unrecoverable", "not yet")
             assert (await handle.status()).counts == {"completed": 1, "failed": 4}
             broken = False
             assert await handle.retry(branch="bad") == 4
