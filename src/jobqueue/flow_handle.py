@@ -11,13 +11,13 @@ from pydantic_core import from_json
 
 from jobqueue.backends.protocol import MAX_BATCH, Backend, Cancel, Retry
 from jobqueue.errors import InvalidOption, InvalidState, JobFailed, JobNotFound
-from jobqueue.model.asked import because, patience
+from jobqueue.model.asked import because
 from jobqueue.model.links import FlowRecord
 from jobqueue.model.payloads import ANY_JSON
 from jobqueue.model.record import JobError
 from jobqueue.model.times import Seconds
 from jobqueue.queue import Queue
-from jobqueue.results import finish_reader
+from jobqueue.results import finish_reader, within
 
 _AT_ONCE = 50
 _ENDED = ("completed", "failed", "cancelled", "removed")
@@ -173,7 +173,7 @@ class FlowHandle:
             # A job of another queue may have ended, and its result not be here yet: the event comes with it.
             return (status, record) if status.finished and len(record.ended) == len(record.members) else None
 
-        async with asyncio.timeout(patience(timeout)):
+        async with within(timeout, f"flow {self.id!r}"):
             reader = finish_reader(await self.queue.backend(), self.queue.name)
             return await reader.flow_ended(self.id, look)
 

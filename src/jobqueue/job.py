@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Generic, cast
@@ -22,7 +21,7 @@ from jobqueue.errors import (
 )
 from jobqueue.inputs import Dependencies, Results
 from jobqueue.log_line import LogLine
-from jobqueue.model.asked import because, patience
+from jobqueue.model.asked import because
 from jobqueue.model.events import Event, EventType
 from jobqueue.model.links import OnFailure
 from jobqueue.model.options import JobOptions
@@ -32,7 +31,7 @@ from jobqueue.model.refused import RefusedText
 from jobqueue.model.retry import DEFAULT_RETRY
 from jobqueue.model.times import Seconds, moment
 from jobqueue.new_job import NewJob
-from jobqueue.results import finish_reader
+from jobqueue.results import finish_reader, within
 from jobqueue.running import Attempt
 from jobqueue.spawning import children_of, spawn
 
@@ -218,7 +217,7 @@ class Job(Generic[DataT, ResultT]):
         Wakes by the job's event. ``timeout``: seconds or timedelta. Raises JobFailed or JobCancelled with the cause,
         TimeoutError if it takes longer, JobNotFound if the job is gone without a trace.
         """
-        async with asyncio.timeout(patience(timeout)):
+        async with within(timeout, f"job {self.id!r}"):
             finish = await finish_reader(self._backend, self.queue).finished(self.id)
         if isinstance(finish, Event):
             return self._result_of_event(finish)

@@ -7,15 +7,17 @@ whoever waits for one job after the other finds it reading.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from jobqueue.backends.protocol import Backend
 from jobqueue.errors import BackendUnavailable, JobNotFound
+from jobqueue.model.asked import patience
 from jobqueue.model.events import FINISHING, Event, EventType
 from jobqueue.model.record import JobRecord
+from jobqueue.model.times import Seconds
 from jobqueue.patience import Patience
 
 _READ_SECONDS = 30.0
@@ -24,6 +26,17 @@ _LINGER_SECONDS = 5.0
 FoundT = TypeVar("FoundT")
 Finish = JobRecord | Event
 """How a wait ends: with the finished job, or with its finishing event where the job itself is gone already."""
+
+
+@asynccontextmanager
+async def within(timeout: Seconds | None, what: str) -> AsyncGenerator[None]:
+    """Wait for the end of ``what`` no longer than that. Raises InvalidOption, and TimeoutError which says for what."""
+    seconds = patience(timeout)
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise TimeoutError(f"{what} has not finished within {seconds:g} s; it goes on") from None
 
 
 class FinishReader:

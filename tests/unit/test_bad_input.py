@@ -259,7 +259,7 @@ async def test_how_long_somebody_waits_is_a_length_of_time(tickets: Queue) -> No
         for call in (job.result, handle.wait, handle.result):
             with pytest.raises(InvalidOption, match="timeout must be"):
                 await call(timeout)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match=f"job '{job.id}' has not finished within 0.001 s"):
         await job.result(timedelta(milliseconds=1))
 
 
