@@ -154,15 +154,16 @@ class Exchange:
     ``caller`` and ``sequence`` make the whole call repeatable: the backend remembers the last sequence of each caller
     with its reply, so that a repeat settles nothing twice and returns the *same* leases (those still held) instead of
     orphaning them. A caller, one of CALLERS named ``<worker>/0`` and so on, has one exchange under way at a time and
-    raises ``sequence`` by one for each new one; with ``repeated`` this one may have been made before, and is never made
-    after this time. Settlements are taken in in their order, but before all others those without log lines that
-    completed with the same ``keep`` as the first of these. ``dead_letter`` names the queue that gets a letter for jobs
-    found expired on the way. ``tallies`` is added to the counters of the minute (model/stats.py), and rides with
-    settlements. A job that has cost ``suspect_stalls`` workers is a suspect: at most ``suspects`` of those
-    are given out, and the others that are met stay at the front. With ``reserve`` they have not begun yet: a lease that
-    is lost before the note :class:`Begun` is no stall. ``rooms``: of these job types the worker takes so many at the
-    most. ``lag_ms`` is how much later than they are claimed its jobs have been starting: under a rate starts count for
-    so much longer than a period (a quarter of one at the most), so that it holds for starts as well as for claims.
+    raises ``sequence`` by one for each new one; with ``repeated`` this one may have been made before. One that
+    reaches the backend after its repeat, or after its caller's next one, does nothing. Settlements are taken in in
+    their order, but before all others those without log lines that completed with the same ``keep`` as the first of
+    these. ``dead_letter`` names the queue that gets a letter for jobs found expired on the way. ``tallies`` is added
+    to the counters of the minute (model/stats.py), and rides with settlements. A job that has cost ``suspect_stalls``
+    workers is a suspect: at most ``suspects`` of those are given out, and the others that are met stay at the front.
+    With ``reserve`` they have not begun yet: a lease that is lost before the note :class:`Begun` is no stall.
+    ``rooms``: of these job types the worker takes so many at the most. ``lag_ms`` is how much later than they are
+    claimed its jobs have been starting: under a rate starts count for so much longer than a period (a quarter of one
+    at the most), so that it holds for starts as well as for claims.
     """
 
     worker: str
@@ -385,8 +386,7 @@ class Backend(Looking, Scheduling, Endpoints, Protocol):
         ...
 
     async def amend(self, queue: str, job_id: str, amendment: Amendment) -> JobState:
-        """Change one job; returns the state it is in afterwards (for Remove: the one it was in, or
-        COMPLETED where a lost reply took that along).
+        """Change one job; returns the state it is in afterwards (for Remove: the one it was in).
 
         Raises JobNotFound, or InvalidState where the amendment's docstring does not name the job's state.
         """

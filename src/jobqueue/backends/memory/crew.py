@@ -40,9 +40,9 @@ class Crew:
         if presence is not None:
             self.presences[presence.worker] = replace(presence, last_seen_ms=now_ms)
         for worker in [name for name, lane in self.presences.items() if lane.last_seen_ms <= silent_since_ms]:
-            self.forget(worker)
+            # It may be about to repeat its last exchange.
+            self._dismiss(worker)
         if len(self.calls) > _CALLERS_KEPT:
-            # Callers that never were present as workers: repeats come within seconds, so old memories can go.
             for caller in [name for name, call in self.calls.items() if now_ms - call.at_ms > _CALLER_MS]:
                 del self.calls[caller]
 
@@ -57,7 +57,10 @@ class Crew:
 
     def forget(self, worker: str) -> None:
         """Its presence, its orders and its callers' last exchanges."""
-        self.presences.pop(worker, None)
-        self.orders.pop(worker, None)
+        self._dismiss(worker)
         for caller in [caller for caller, call in self.calls.items() if call.worker == worker]:
             del self.calls[caller]
+
+    def _dismiss(self, worker: str) -> None:
+        self.presences.pop(worker, None)
+        self.orders.pop(worker, None)

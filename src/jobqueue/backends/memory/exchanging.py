@@ -16,12 +16,11 @@ from jobqueue.model.record import JobRecord, JobState, Trigger
 
 def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
     """See :meth:`jobqueue.backends.protocol.Backend.exchange`."""
-    if request.repeated:
-        last = shelf.crew.calls.get(request.caller)
-        if last is not None and last.sequence >= request.sequence:
-            # An older one has been given up by its caller.
-            last = last if last.sequence == request.sequence else replace(last, claimed=(), refused=frozenset())
-            return _same_again(shelf, last, now_ms)
+    last = shelf.crew.calls.get(request.caller)
+    if last is not None and last.sequence >= request.sequence:
+        # An older one has been given up by its caller.
+        last = last if last.sequence == request.sequence else replace(last, claimed=(), refused=frozenset())
+        return _same_again(shelf, last, now_ms)
     refused: frozenset[str] = frozenset()
     letter = False
     if request.settlements:
@@ -44,7 +43,7 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
         shelf.wake()
     if leases:
         shelf.pass_on_room(now_ms)
-    if leases or request.settlements or request.repeated:
+    if leases or request.settlements or request.tallies or request.repeated:
         claimed = tuple([(record.id, record.token or 0) for record in leases])
         shelf.crew.calls[request.caller] = Call(request.worker, request.sequence, now_ms, claimed, refused)
     shelf.journal.publish()

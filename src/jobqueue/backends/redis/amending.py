@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from jobqueue.backends.protocol import (
     Amendment,
     Cancel,
@@ -21,26 +19,16 @@ from jobqueue.model.record import JobState
 
 
 async def amend(calls: Calls, prefix: str, now: str, job_id: str, amendment: Amendment) -> tuple[JobState, bool]:
-    """Carry out one amendment; a repeat after a lost reply succeeds where the first try did. Also returns
-    whether it left something in the outbox.
-    """
+    """Carry out one amendment. Also returns whether something is in the outbox."""
     name, words = _script(amendment)
-    again = False
-
-    async def once(repeated: bool) -> Any:
-        nonlocal again
-        again = repeated
-        return await calls.run(name, prefix, now, job_id, int(repeated), *words)
-
-    reply = await calls.repeat(once)
-    answer = text(reply[0])
+    answer, *more = (text(word) for word in await calls.write(name, prefix, now, job_id, *words))
     if answer == "missing":
         raise JobNotFound(f"no job {job_id!r} in this queue; it may have been removed or trimmed by retention")
     if answer == "held":
-        raise key_is_held(job_id, text(reply[1]))
+        raise key_is_held(job_id, more[0])
     if answer == "refused":
-        raise InvalidState(f"job {job_id!r} is {text(reply[1])}: it cannot be {_DONE[name]} in that state")
-    return JobState(answer), again or (len(reply) > 1 and bool(reply[1]))
+        raise InvalidState(f"job {job_id!r} is {more[0]}: it cannot be {_DONE[name]} in that state")
+    return JobState(answer), more == ["1"]
 
 
 _DONE = {

@@ -34,7 +34,7 @@ from jobqueue.backends.redis.connection import Lines, Switchboard
 from jobqueue.backends.redis.controlling import control
 from jobqueue.backends.redis.delivering import OutboxCalls
 from jobqueue.backends.redis.endpoints import EndpointCalls
-from jobqueue.backends.redis.exchanging import MAY_BE_REPEATED, NEW, REPEATED, exchange_words, page_of
+from jobqueue.backends.redis.exchanging import exchange_words, page_of
 from jobqueue.backends.redis.looking import LookCalls
 from jobqueue.backends.redis.noting import note_words
 from jobqueue.backends.redis.scheduling import ScheduleCalls
@@ -154,7 +154,7 @@ class RedisBackend(LookCalls, ScheduleCalls, EndpointCalls, OutboxCalls):
         return True
 
     async def exchange(self, queue: str, request: Exchange) -> Page:
-        words = exchange_words(request, again=REPEATED if request.repeated else NEW)
+        words = exchange_words(request)
         return page_of(queue, request, await self._calls.run("exchange", self._prefix(queue), self._now(), *words))
 
     async def extend(self, queue: str, worker: str, leases: Sequence[tuple[str, int]], lease_ms: int) -> Extension:
@@ -201,7 +201,7 @@ class RedisBackend(LookCalls, ScheduleCalls, EndpointCalls, OutboxCalls):
             await self.wait(queue, seconds)
             return await self.exchange(queue, replace(request, repeated=True))
         key = keys.wake(self._namespace, queue)
-        words = exchange_words(request, again=REPEATED if request.repeated else MAY_BE_REPEATED)
+        words = exchange_words(request)
         reply = await self._calls.block_and_run(
             key, seconds, lambda left: ("BZPOPMIN", key, left), "exchange", self._prefix(queue), self._now(), *words
         )
@@ -227,14 +227,9 @@ class RedisBackend(LookCalls, ScheduleCalls, EndpointCalls, OutboxCalls):
         await self._calls.command("DEL", keys.orders(self._namespace, queue, worker))
 
     async def annotate(self, queue: str, job_id: str, token: int, note: Note) -> bool:
-        words = note_words(note)
-        return bool(
-            await self._calls.repeat(
-                lambda repeated: self._calls.run(
-                    "annotate", self._prefix(queue), self._now(), job_id, token, int(repeated), *words
-                )
-            )
-        )
+        words = (job_id, token, *note_words(note))
+        answer = await self._calls.write("annotate", self._prefix(queue), self._now(), *words)
+        return int(answer[0]) > 0
 
     async def amend(self, queue: str, job_id: str, amendment: Amendment) -> JobState:
         state, outbox = await amend(self._calls, self._prefix(queue), self._now(), job_id, amendment)

@@ -122,15 +122,9 @@ class Calls:
         """Run a script that only reads, repeating it as needed."""
         return await self.repeat(lambda _: self.run(name, prefix, *words))
 
-    async def write(
-        self,
-        name: str,
-        prefix: str,
-        caller_words: tuple[Word, ...],
-        *words: Word,
-        shortcut: tuple[Word, ...] = (),
-    ) -> Any:
-        """Run a script that takes caller, sequence and repeated after ``caller_words``, so that a repeat is harmless.
+    async def write(self, name: str, prefix: str, now: str, *words: Word, shortcut: tuple[Word, ...] = ()) -> Any:
+        """Run a script that takes caller and sequence after ``now``, and remembers what it answers to them: so it takes
+        effect once however often it is called, and should its first try come after a repeat.
 
         A caller has one call under way, so each one under way here gets a channel of its own. ``shortcut`` is a script
         (its name, then its words after caller and sequence) to try first: it does the same, or nothing, which it says
@@ -142,10 +136,10 @@ class Calls:
 
         async def attempt(repeated: bool) -> Any:
             if shortcut and not repeated:
-                answer = await self.run(str(shortcut[0]), prefix, *caller_words, channel, sequence, *shortcut[1:])
+                answer = await self.run(str(shortcut[0]), prefix, now, channel, sequence, *shortcut[1:])
                 if answer:
                     return answer
-            return await self.run(name, prefix, *caller_words, channel, sequence, int(repeated), *words)
+            return await self.run(name, prefix, now, channel, sequence, *words)
 
         try:
             return await self.repeat(attempt)

@@ -28,10 +28,10 @@ async def control(
     prefix = keys.prefix(namespace, queue)
     match command:
         case Pause():
-            await calls.read("pause", prefix, now, 1)
+            await calls.write("pause", prefix, now, 1)
             return [], False
         case Resume():
-            await calls.read("pause", prefix, now, 0)
+            await calls.write("pause", prefix, now, 0)
             return [], False
         case Purge(delayed):
             states = (JobState.WAITING, JobState.DELAYED) if delayed else (JobState.WAITING,)

@@ -34,7 +34,7 @@ class EndpointCalls(RedisPart):
 
     async def write_endpoint(self, queue: str, change: EndpointChange) -> bool:
         await self._announce(queue)
-        written = await self._calls.read(
+        answer = await self._calls.write(
             "write_endpoint",
             self._prefix(queue),
             self._now(),
@@ -47,16 +47,14 @@ class EndpointCalls(RedisPart):
             change.definition,
             MOST_ENDPOINTS,
         )
+        written = int(answer[0])
         if written < 0:
             raise BackendFull(f"queue {queue!r} has its limit of {MOST_ENDPOINTS} endpoints; nothing was written")
-        return bool(written)
+        return written > 0
 
     async def remove_endpoint(self, queue: str, endpoint: str) -> bool:
-        return bool(
-            await self._calls.repeat(
-                lambda repeated: self._calls.run("remove_endpoint", self._prefix(queue), endpoint, int(repeated))
-            )
-        )
+        answer = await self._calls.write("remove_endpoint", self._prefix(queue), self._now(), endpoint)
+        return int(answer[0]) > 0
 
     async def find_endpoints(self, queue: str, *, ids: Sequence[str] | None = None) -> list[EndpointRecord]:
         key = keys.named(self._namespace, queue, "endpoints")

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from jobqueue.backends.protocol import Exchange, Page
 from jobqueue.backends.redis import codec
 from jobqueue.backends.redis.codec import Word
 from jobqueue.model.record import JobRecord, JobState
 
-NEW: Literal[0] = 0
-MAY_BE_REPEATED: Literal[1] = 1
-"""Made by whoever may yet have it made by somebody else, so that it looks whether that has happened."""
-REPEATED: Literal[2] = 2
-"""From now on the first try, should it come later, does nothing."""
 
-
-def exchange_words(request: Exchange, *, again: Literal[0, 1, 2]) -> list[Word]:
+def exchange_words(request: Exchange) -> list[Word]:
     """What exchange.lua is told, after the time."""
     return [
         request.worker,
         request.caller,
         request.sequence,
-        again,
+        int(request.repeated),
         request.lease_ms,
         codec.claim_words(request.claim, request.lag_ms, request.rooms),
         request.dead_letter or "",

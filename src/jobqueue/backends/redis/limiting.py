@@ -19,7 +19,7 @@ async def set_limits(
 ) -> tuple[list[str], bool]:
     """Carry out one command; returns the ids it dropped, and whether it left something in the outbox.
 
-    All but a purge come to the same when they are repeated.
+    A purge is not repeated.
     """
     match command:
         case SetLimits(limits, names, declared):
@@ -31,13 +31,13 @@ async def set_limits(
             }
             text = " ".join(f"{name}={value}" for name, value in sorted(stored.items())) or "none"
             words = [word for pair in stored.items() for word in pair]
-            await calls.read("limit", prefix, now, text if declared else "", anew, *words)
+            await calls.write("limit", prefix, now, text if declared else "", anew, *words)
         case SetGroupLimits(group, limits, names):
-            await calls.read("group", prefix, now, group, "limit", *_parts(limits, names))
+            await calls.write("group", prefix, now, group, "limit", *_parts(limits, names))
         case PauseGroup(group):
-            await calls.read("group", prefix, now, group, "pause")
+            await calls.write("group", prefix, now, group, "pause")
         case ResumeGroup(group):
-            await calls.read("group", prefix, now, group, "resume")
+            await calls.write("group", prefix, now, group, "resume")
         case PurgeGroup(group):
             return await _purge(calls, prefix, now, group)
     return [], False

@@ -38,18 +38,14 @@ class ScheduleCalls(RedisPart):
             change.most,
             _moment(change.expected_tick_ms),
         )
-        # Its revision tells a repeat that the first try went through.
-        answer = await self._calls.read("write_schedule", self._prefix(queue), *words)
+        answer = int((await self._calls.write("write_schedule", self._prefix(queue), self._now(), *words))[0])
         if answer < 0:
             raise BackendFull(f"queue {queue!r} has its limit of {change.most} schedules; nothing was written")
-        return bool(answer)
+        return answer > 0
 
     async def remove_schedule(self, queue: str, schedule: str) -> bool:
-        return bool(
-            await self._calls.repeat(
-                lambda repeated: self._calls.run("remove_schedule", self._prefix(queue), schedule, int(repeated))
-            )
-        )
+        answer = await self._calls.write("remove_schedule", self._prefix(queue), self._now(), schedule)
+        return int(answer[0]) > 0
 
     async def find_schedules(
         self,
@@ -76,8 +72,8 @@ class ScheduleCalls(RedisPart):
         words = [word for firing in firings for word in _firing_words(firing)]
         keyed = any(job.unique for firing in firings for job in firing.jobs)
         count = f"{len(firings)}u" if keyed else len(firings)
-        answers = await self._calls.read("fire_schedules", self._prefix(queue), self._now(), count, *words)
-        return [None if answer < 0 else int(answer) for answer in answers]
+        answers = await self._calls.write("fire_schedules", self._prefix(queue), self._now(), count, *words)
+        return [None if number < 0 else number for number in map(int, answers)]
 
 
 def _firing_words(firing: Firing) -> list[Word]:

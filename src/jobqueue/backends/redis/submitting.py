@@ -6,8 +6,9 @@
    be, and whoever comes first carries it out: the submitter at once, or any worker of the home queue.
 3. Write: each job goes blocked into its queue, with both ends of all its edges, and with the flow's gate as one thing
    more to wait for. So nothing has run while this is done, and doing a part of it twice is harmless.
-4. Open: in each queue the gate is noted and its jobs are let go. A straggler in step 3 finds the gate open and
-   writes nothing: a job that has run and is gone by then does not come back.
+4. Open: once the flow is marked as written, in each queue the gate is noted and its jobs are let go. Whoever comes
+   later only opens gates, and a straggler in step 3 finds the gate open and writes nothing: a job that has run and is
+   gone by then does not come back.
 """
 
 from __future__ import annotations
@@ -52,21 +53,13 @@ async def stage_and_commit(courier: Courier, home: str, flow: NewFlow) -> bool:
     waiter: tuple[Word, ...] = ("", "", gate)
     if spawning is not None:
         waiter = (spawning.job_id, spawning.token, gate, *need_words(spawning.needs))
-    again = False
-
-    async def commit(repeated: bool) -> str:
-        nonlocal again
-        again = repeated
-        words = (courier.now(), flow.id, len(jobs), int(flow.recorded), *waiter)
-        return text(await courier.calls.run("commit", prefix, *words))
-
-    answer = await courier.calls.repeat(commit)
-    match answer:
+    words = [flow.id, len(jobs), int(flow.recorded), *waiter]
+    (answer,) = await courier.calls.write("commit", prefix, courier.now(), *words)
+    match text(answer):
         case "ok":
             return True
         case "known":
-            # By a first try whose reply was lost, or by somebody before.
-            return again
+            return False
         case "lost":
             raise LeaseLost
         case _:
@@ -77,9 +70,9 @@ async def deliver_flow(courier: Courier, home: str, flow: str, gate: str) -> Non
     """Steps 3 and 4. Any number may do this at the same time."""
     ids: dict[str, list[str]] = defaultdict(list)
     outside: dict[str, list[Asked]] = defaultdict(list)
-    first = 0
+    first, written = 0, False
     while True:
-        read_at, part = await courier.staged(home, flow, first, _PART)
+        read_at, written, part = await courier.staged(home, flow, gate, first, _PART)
         jobs = [Staged.decode(stored) for stored in part if stored]
         if not jobs:
             break
@@ -89,7 +82,7 @@ async def deliver_flow(courier: Courier, home: str, flow: str, gate: str) -> Non
             ids[job.queue].append(job.record.id)
             for key, policy in job.outside:
                 _ask(outside, key, f"{job.queue}/{job.record.id}", policy)
-        for queue, batch in by_queue.items():
+        for queue, batch in () if written else by_queue.items():
             answers = await courier.write(queue, [job.record for job in batch], gated_words(gate, read_at, batch))
             for job, answer in zip(batch, answers, strict=True):
                 if not answer.created:
@@ -99,11 +92,13 @@ async def deliver_flow(courier: Courier, home: str, flow: str, gate: str) -> Non
         if len(jobs) < _PART:
             break
         first += _PART
-    await _connect(courier, outside)
+    if not written:
+        await _connect(courier, outside)
+        await courier.written(home, flow, gate)
     for queue, job_ids in ids.items():
         for start in range(0, len(job_ids), _PART):
             await courier.open_gate(queue, gate, job_ids[start : start + _PART])
-    await courier.calls.command("DEL", f"{courier.prefix(home)}staged:{flow}")
+    await courier.forget("DEL", f"{courier.prefix(home)}staged:{flow}")
 
 
 def _ask(asked: dict[str, list[Asked]], parent: str, heir: str, policy: str) -> None:

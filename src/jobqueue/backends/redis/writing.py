@@ -40,7 +40,7 @@ async def write_jobs(
         plain = "u" if any(job.unique for job in jobs) else int(not links and not any(words[2::4]))
         shortcut = ()
     reply = await calls.write(
-        "enqueue", prefix, (now,), f"{distinct} {bounds}", plain, len(jobs), *words, *links, shortcut=shortcut
+        "enqueue", prefix, now, f"{distinct} {bounds}", plain, len(jobs), *words, *links, shortcut=shortcut
     )
     if reply[1] == b"full":
         raise full(queue, int(reply[2]), codec.text(reply[3]))

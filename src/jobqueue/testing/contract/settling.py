@@ -145,7 +145,7 @@ class SettlingContract:
             Settlement(lease.id, lease.token or 0, outcome, lines)
             for lease, outcome, lines in zip(await claim(backend, 4), outcomes, logs, strict=True)
         ]
-        await backend.exchange(QUEUE, Exchange("w", "w/0", 2, settlements))
+        await backend.exchange(QUEUE, Exchange("w", "w/1", 2, settlements))
         told = [event for event in (await backend.events(QUEUE, "0", 0)).events if event.type != "enqueued"]
         assert [event.job_id for event in told if event.type != "started"] == ["b", "d", "a", "c"]
 

@@ -1,15 +1,16 @@
 -- blocked, delayed, waiting -> cancelled; active -> active, with an order to its worker.
 -- KEYS: queue prefix
--- ARGV: now, id, repeated, reason, keep count, keep age
+-- ARGV: now, caller, sequence, id, reason, keep count, keep age
 -- RETURNS: state afterwards, outbox; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state lines finish holds links full
-local P, now, id, reason = KEYS[1], now_ms(ARGV[1]), ARGV[2], ARGV[4]
+-- INCLUDES: clock events order state lines finish holds links full calls
+local P, now, id, reason = KEYS[1], now_ms(ARGV[1]), ARGV[4], ARGV[5]
+local replied = answered_before(P)
+if replied then return replied end
+though_full(P)
 local state = state_of(P, id)
-if not state then return { 'missing' } end
-if state == 'cancelled' and ARGV[3] == '1' then return { state } end
+if not state then return answered(P, now, 'missing') end
 if state == 'active' then
-  though_full(P)
   redis.call('HSET', P .. 'cancelling', id, reason)
   local worker = string.match(redis.call('HGET', P .. 'leases', id) or '', '^%d+ %d+ %??([^\n]+)')
   if worker then
@@ -19,13 +20,13 @@ if state == 'active' then
   end
   tell('cancelling', id, one_line(reason))
   publish(P, now)
-  return { 'active' }
+  return answered(P, now, 'active', outbox_waits(P))
 end
-if state ~= 'waiting' and state ~= 'delayed' and state ~= 'blocked' then return { 'refused', state } end
+if state ~= 'waiting' and state ~= 'delayed' and state ~= 'blocked' then return answered(P, now, 'refused', state) end
 leave_state(P, state, id)
 redis.call('ZREM', P .. 'expiring', id)
-cancelled(P, id, now, nil, reason, tonumber(ARGV[5]), tonumber(ARGV[6]))
-local outbox = settle_heirs(P, now)
+cancelled(P, id, now, nil, reason, tonumber(ARGV[6]), tonumber(ARGV[7]))
+settle_heirs(P, now)
 if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
 publish(P, now)
-return { 'cancelled', outbox and 1 or 0 }
+return answered(P, now, 'cancelled', outbox_waits(P))

@@ -1,6 +1,6 @@
 -- (none) -> waiting, delayed, blocked: write new jobs, all or none.
 -- KEYS: queue prefix
--- ARGV: now, caller, sequence, repeated, distinct, plain, count; then for each job: id, type, wishes, rest of the record
+-- ARGV: now, caller, sequence, distinct, plain, count; then for each job: id, type, wishes, rest of the record
 --       distinct is '1 ' if no id comes twice, else '0 ', followed by '' (limits hold), 'force' (they do not), or the ms for
 --       which the caller will wait for room; plain '1' if no job has wishes, 'u' if one has a unique key, else '0'
 --       wishes are '' (priority 3, at once) or 'priority due expires lifo group unique' (the last
@@ -14,25 +14,29 @@
 --          over what a later one asked for), f (it fell), g (it
 --          fell to one that is gone); then in their order the picture of each k and b, of the one that stands for each f, and
 --          the id, state and ms of that for each g. Or now, '', a job of this queue that is needed and missing. Or now, 'full', the
---          limit, the group whose it is ('' the queue's): nothing was written
+--          limit, the group whose it is ('' the queue's): nothing was written. A call that is sent again is told the same
 -- COST: O(log n) for each job
--- INCLUDES: clock events order state lines finish holds links places unique room
+-- INCLUDES: clock events order state lines finish holds links places unique room writes
 local P, now = KEYS[1], now_ms(ARGV[1])
-local caller, sequence, count = ARGV[2], ARGV[3], tonumber(ARGV[7])
+local caller, sequence, count = ARGV[2], ARGV[3], tonumber(ARGV[6])
 local now_text = score_text(now)
 
--- A repeat whose first try went through adds nothing, not even where the job has come and gone since.
-local last_call = ARGV[4] == '1' and redis.call('HGET', P .. 'calls', caller) or ''
-local went_through = string.match(last_call, '^(%d+)') == sequence
+-- What this call has come to before is told again, and nothing is added, not even where a job has come and gone since.
+local kept = redis.call('HGET', P .. 'calls', caller)
+if kept and tonumber(string.match(kept, '^%d+') or 0) >= tonumber(sequence) then
+  -- RARELY
+  return answer_again(P, now, kept, sequence, count)
+  -- END RARELY
+end
 
 -- Those whose key is held fall, which is known before anything else is: `verdicts` are words, `standers` who stands instead.
 local verdicts, standers, falls = nil, {}, {}
-if ARGV[6] == 'u' then
+if ARGV[5] == 'u' then
   -- RARELY
   verdicts = {}
   local found, made = {}, {}
-  for i = 1, went_through and 0 or count do
-    local id, word = ARGV[4 + 4 * i], word_of(ARGV[6 + 4 * i])
+  for i = 1, count do
+    local id, word = ARGV[3 + 4 * i], word_of(ARGV[5 + 4 * i])
     if made[id] or redis.call('EXISTS', P .. 'job:' .. id) == 1 then
       verdicts[i] = 'known'
     elseif word then
@@ -43,33 +47,28 @@ if ARGV[6] == 'u' then
     made[id] = made[id] or verdicts[i] == 'new' or verdicts[i] == 'next'
     falls[i] = verdicts[i] == 'fell' or verdicts[i] == 'over'
   end
-  if went_through then
-    for place, stander in string.gmatch(string.match(last_call, '|(.*)$') or '', '(%d+) (%S+)') do
-      standers[tonumber(place)], falls[tonumber(place)] = stander, true
-    end
-  end
   -- END RARELY
 end
 
 -- All that is needed of this queue must be there, before anything is written.
-local links_at, links, gate = 8 + 4 * count, nil, ''
+local links_at, links, gate, opened = 7 + 4 * count, nil, '', false
 if ARGV[links_at] then
   -- RARELY
   gate, links = ARGV[links_at], links_from(links_at + 2)
   if gate ~= '' then
-    went_through = went_through or gate_is_open(P, now, gate, ARGV[links_at + 1])
-  elseif not went_through then
+    opened = gate_is_open(P, now, gate, ARGV[links_at + 1])
+  else
     local own, made = own_queue(P), {}
     for i = 1, count do
       for n = 1, links[i] and #links[i].needs or 0, 2 do
         local queue, id = string.match(links[i].needs[n], '^([^/]+)/(.+)$')
         if queue == own and not made[id] and redis.call('EXISTS', P .. 'job:' .. id) == 0 then
           -- An id that is known is left as it is, whatever it is said to need.
-          local known = falls[i] or made[ARGV[4 + 4 * i]] or redis.call('EXISTS', P .. 'job:' .. ARGV[4 + 4 * i]) == 1
-          if not known then return { now_text, '', id } end
+          local known = falls[i] or made[ARGV[3 + 4 * i]] or redis.call('EXISTS', P .. 'job:' .. ARGV[3 + 4 * i]) == 1
+          if not known then return refused(P, now_text, '', id) end
         end
       end
-      if not falls[i] then made[ARGV[4 + 4 * i]] = true end
+      if not falls[i] then made[ARGV[3 + 4 * i]] = true end
     end
   end
   -- END RARELY
@@ -77,30 +76,30 @@ end
 
 local ids, kinds, stored, head = {}, {}, {}, now_text .. ' '
 for i = 1, count do
-  local at = 4 + 4 * i
+  local at = 3 + 4 * i
   ids[i], kinds[i] = ARGV[at], ARGV[at + 1]
   stored[2 * i - 1], stored[2 * i] = P .. 'job:' .. ids[i], head .. ARGV[at + 3]
 end
 
 local flags = redis.call('HMGET', P .. 'meta', 'paused', 'lined', 'bounded')
 traits.lined = flags[2] and true
-local distinct, wait = string.match(ARGV[5], '^(%d) (%S*)$')
-if flags[3] and wait ~= 'force' and not went_through then
+local distinct, wait = string.match(ARGV[4], '^(%d) (%S*)$')
+if flags[3] and wait ~= 'force' and not opened then
   -- RARELY
-  local full = refusal(P, now, ids, function(i) return ARGV[4 + 4 * i + 2] end, verdicts, standers)
+  local full = refusal(P, now, ids, function(i) return ARGV[5 + 4 * i] end, verdicts, standers)
   if full then
     if wait ~= '' then await_room(P, now + tonumber(wait)) end
-    return { now_text, 'full', full[1], full[2] }
+    return refused(P, now_text, 'full', full[1], full[2])
   end
   if wait ~= '' then pass_on_room(P, now) end
   -- END RARELY
 end
 
 -- All in one command where all are new, which they nearly always are.
-local all_new = not went_through and not verdicts and distinct == '1' and redis.call('MSETNX', unpack(stored)) == 1
+local all_new = not opened and not verdicts and distinct == '1' and redis.call('MSETNX', unpack(stored)) == 1
 local letters, known, looked_for
 
-if all_new and ARGV[6] == '1' then
+if all_new and ARGV[5] == '1' then
   letters, known, looked_for = string.rep('w', count), {}, count
   tell_runs('enqueued', ids, kinds)
   append_waiting(P, ids)
@@ -114,14 +113,14 @@ else
     if falls[i] then
       letters[i] = 'f'
       if verdicts[i] == 'over' then
-        moved = moved + take_over(P, now, standers[i], ARGV[6 + 4 * i], ARGV[7 + 4 * i])
+        moved = moved + take_over(P, now, standers[i], ARGV[5 + 4 * i], ARGV[6 + 4 * i])
         -- One that was made just now is not any more what was asked for.
         if places_of[standers[i]] then letters[places_of[standers[i]]] = 'b' end
       end
-    elseif went_through then
+    elseif opened then
       letters[i] = redis.call('EXISTS', stored[2 * i - 1]) == 1 and 'k' or 'w'
     elseif all_new or redis.call('SET', stored[2 * i - 1], stored[2 * i], 'NX') then
-      local wishes = ARGV[6 + 4 * i]
+      local wishes = ARGV[5 + 4 * i]
       made[#made + 1], made_kinds[#made + 1] = id, kinds[i]
       if verdicts and verdicts[i] == 'next' then
         letters[i] = 'b'
@@ -145,7 +144,7 @@ else
   tell_runs('enqueued', made, made_kinds)
   for i, id in ipairs(ids) do
     if letters[i] ~= 'w' and letters[i] ~= 'd' then known[#known + 1] = i end
-    if letters[i] == 'k' and not went_through then tell('duplicate', id) end
+    if letters[i] == 'k' and not opened then tell('duplicate', id) end
     if verdicts and verdicts[i] == 'fell' then tell('deduplicated', standers[i], id) end
     if verdicts and verdicts[i] == 'over' then tell('replaced', standers[i], id) end
   end
@@ -154,7 +153,7 @@ else
   if links then
     for i, id in ipairs(ids) do
       if letters[i] == 'b' and not verdicts then
-        block(P, now, id, ARGV[4 + 4 * i + 2], links[i], gate ~= '')
+        block(P, now, id, ARGV[5 + 4 * i], links[i], gate ~= '')
       elseif letters[i] == 'b' and links[i] and verdicts[i] == 'new' and gate == '' then
         connect_all(P, now, id, links[i])
       end
@@ -171,17 +170,18 @@ if type(letters) == 'table' then
   -- RARELY
   for _, i in ipairs(known) do
     if falls[i] then
-      local _, _, key = asked_of(word_of(ARGV[6 + 4 * i]))
+      local _, _, key = asked_of(word_of(ARGV[5 + 4 * i]))
       letters[i], reply[#reply + 1] = stander_picture(P, standers[i], key, now)
-      note = (note == '' and '|' or note .. ' ') .. i .. ' ' .. standers[i]
+      note = note .. ' ' .. i .. ' ' .. standers[i]
     else
       local state, score = state_of(P, ids[i])
       reply[#reply + 1] = picture(P, ids[i], state or 'waiting', score or 0)
     end
   end
   reply[2] = table.concat(letters)
+  if string.find(reply[2], '[^w]') then note = ' ' .. reply[2] .. note end
   -- END RARELY
 end
-if not went_through then redis.call('HSET', P .. 'calls', caller, sequence .. ' ' .. now_text .. note) end
+if not opened then redis.call('HSET', P .. 'calls', caller, sequence .. ' ' .. now_text .. note) end
 publish(P, now)
 return reply

@@ -1,7 +1,7 @@
 -- active -> completed, failed, cancelled, delayed, waiting; delayed -> waiting; waiting -> active, failed (expired):
 -- take in settlements, promote what is due, claim what is waiting.
 -- KEYS: queue prefix
--- ARGV: now, worker, caller, sequence, again (0: new, 1: may have been made, 2: that too, and this is the last time), lease ms,
+-- ARGV: now, worker, caller, sequence, repeated ('1' or '0': it is remembered anyhow), lease ms,
 --       claim ("claim lag type room type room ..." where jobs have been starting late, by lag ms, or the worker can take so
 --       many of these types only), dead letter queue, how many stalls make a suspect, how many suspects to give out
 --       (negative: reserved, they have not begun), completions, their keep count, their keep age, others;
@@ -26,12 +26,13 @@ local dead_letter, suspect_stalls, suspects = ARGV[8], tonumber(ARGV[9]), tonumb
 local completions, keep_count, keep_age, others = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local now_text = score_text(now)
 
--- A repeat of what went through gets the same leases and the same refusals, and does nothing twice.
-if ARGV[5] ~= '0' then
+-- A repeat of what went through gets the same leases and the same refusals, and does nothing twice; nor does a first try that
+-- comes after its repeat.
+local kept = redis.call('HGET', P .. 'calls', caller)
+if kept and tonumber(string.match(kept, '^%d+') or 0) >= tonumber(sequence) then
   -- RARELY
-  local kept = redis.call('HGET', P .. 'calls', caller)
-  local last, at, first, claimed, refused = string.match(kept or '', '^(%d+) (%d+) (%d+)|([^|]*)|([^|]*)$')
-  if last and tonumber(last) >= tonumber(sequence) then
+  local last, at, first, claimed, refused = string.match(kept, '^(%d+) (%d+) (%d+)|([^|]*)|([^|]*)$')
+  if last then
     -- An older one has been given up by its caller.
     if last ~= sequence then claimed, refused = '', '' end
     local token, ids, records, lives, lost = tonumber(first), {}, {}, {}, {}
@@ -47,10 +48,10 @@ if ARGV[5] ~= '0' then
     end
     return { now_text, tonumber(first), '', 1, 0, 1, lost, at, ids, records, lives, 0, '' }
   end
-  -- A removal comes first here too: this call is remembered, also on a full server.
-  if ARGV[5] == '2' then redis.call('HDEL', P .. 'calls', caller) end
   -- END RARELY
 end
+-- A removal comes first here too: this call is remembered, also on a full server.
+if ARGV[5] == '1' then redis.call('HDEL', P .. 'calls', caller) end
 
 local function all_there(values)
   for i = 1, #values do
@@ -414,7 +415,7 @@ if meta[9] then
   end
 end
 if outbox then reply[6] = 1 end
-if #claimed + completions + others > 0 or ARGV[5] == '2' then
+if #claimed + completions + others + tallies > 0 or ARGV[5] == '1' then
   redis.call('HSET', P .. 'calls', caller, sequence .. ' ' .. now_text .. ' ' .. score_text(reply[2]) ..
     '|' .. table.concat(claimed, ' ') .. '|' .. table.concat(refused, ' '))
 end

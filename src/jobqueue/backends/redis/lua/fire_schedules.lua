@@ -1,18 +1,20 @@
 -- (none) -> waiting, delayed: put the jobs of schedules in and move the schedules on, each if it is as the caller saw it.
 -- KEYS: queue prefix
--- ARGV: now, count (and 'u' if a job has a unique key), then for each: id, revision, tick ('' none), next tick, next due, limit (0 none), alone, by hand, number
---       of jobs, then for each job: id, type, wishes, rest of the record (see enqueue.lua)
+-- ARGV: now, caller, sequence, count (and 'u' if a job has a unique key), then for each: id, revision, tick ('' none), next
+--       tick, next due, limit (0 none), alone, by hand, number of jobs, then for each job: id, type, wishes, rest of the record (see enqueue.lua)
 -- RETURNS: for each how many jobs are in, -1 if the schedule was not as expected
 -- COST: O(log n) for each schedule and job
--- INCLUDES: clock events order state lines finish holds links places unique schedules
+-- INCLUDES: clock events order state lines finish holds links places unique schedules calls
 local P, now = KEYS[1], now_ms(ARGV[1])
+local replied = answered_before(P)
+if replied then return replied end
 local function unfinished(id)
   local state = id and state_of(P, id)
   return state == 'waiting' or state == 'active' or state == 'delayed' or state == 'blocked'
 end
 
-local head, places, later, answers, at = score_text(now) .. ' ', new_places(), {}, {}, 3
-local count, keyed = string.match(ARGV[2], '^(%d+)(u?)$')
+local head, places, later, answers, at = score_text(now) .. ' ', new_places(), {}, {}, 5
+local count, keyed = string.match(ARGV[4], '^(%d+)(u?)$')
 local waiting = 0
 
 for firing = 1, tonumber(count) do
@@ -73,4 +75,4 @@ for _, event in ipairs(later) do tell(unpack(event)) end
 waiting = waiting + take_places(P, places)
 if (waiting > 0 or edges.unblocked) and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
 publish(P, now)
-return answers
+return answered(P, now, unpack(answers))

@@ -1,15 +1,17 @@
 -- Set the limits of the queue; waiting jobs begin to heed them with the next exchange.
 -- KEYS: queue prefix
--- ARGV: now, declared (a text that stands for a declaration in code, '' if somebody sets them by hand), the names to set
+-- ARGV: now, caller, sequence, declared (a text that stands for a declaration in code, '' if somebody sets them by hand), the names to set
 --       anew ('*' all, else separated by spaces: rate, concurrency, waiting, group, type), then name and value of each limit
--- RETURNS: 1, or 0 if this declaration was made before and nothing was changed
+-- RETURNS: '1', or '0' if this declaration was made before and nothing was changed
 -- COST: O(limits); O(jobs active) where a type is limited that was not; O(groups log groups) where what holds for all of them changes
--- INCLUDES: clock order state lines room full
-local P, now, declared, anew = KEYS[1], now_ms(ARGV[1]), ARGV[2], ARGV[3]
+-- INCLUDES: clock order state lines room full calls
+local P, now, declared, anew = KEYS[1], now_ms(ARGV[1]), ARGV[4], ARGV[5]
+local replied = answered_before(P)
+if replied then return replied end
 local before = settings_of(P)
 though_full(P)
 if declared ~= '' then
-  if before.declared == declared then return 0 end
+  if before.declared == declared then return answered(P, now, 0) end
   redis.call('HSET', P .. 'limits', 'declared', declared)
 end
 for name in pairs(before) do
@@ -18,7 +20,7 @@ for name in pairs(before) do
     redis.call('HDEL', P .. 'limits', name)
   end
 end
-for i = 4, #ARGV, 2 do redis.call('HSET', P .. 'limits', ARGV[i], ARGV[i + 1]) end
+for i = 6, #ARGV, 2 do redis.call('HSET', P .. 'limits', ARGV[i], ARGV[i + 1]) end
 settings = nil
 local after = settings_of(P)
 
@@ -62,4 +64,4 @@ local most = after.group and string.match(after.group, '^%S+ %S+ %S+ (%S+) ')
 if after.waiting or (most and most ~= '-') then redis.call('HSET', P .. 'meta', 'bounded', 1) end
 pass_on_room(P, now)
 if redis.call('HGET', P .. 'meta', 'paused') ~= '1' and count_waiting(P) > 0 then wake(P) end
-return 1
+return answered(P, now, 1)

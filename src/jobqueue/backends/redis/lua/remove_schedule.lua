@@ -1,10 +1,14 @@
--- Forget a schedule. A repeat finds it gone, and cannot tell any more that it was there.
+-- Forget a schedule.
 -- KEYS: queue prefix
--- ARGV: id, repeated
--- RETURNS: 1, 0 if there was none
+-- ARGV: now, caller, sequence, id
+-- RETURNS: '1', '0' if there was none
 -- COST: O(log n)
-local P, id = KEYS[1], ARGV[1]
+-- INCLUDES: clock order full calls
+local P, now, id = KEYS[1], now_ms(ARGV[1]), ARGV[4]
+local replied = answered_before(P)
+if replied then return replied end
+though_full(P)
 local known = redis.call('ZREM', P .. 'schedules', id)
 redis.call('SREM', P .. 'declared', id)
 redis.call('DEL', P .. 'schedule:' .. id)
-return (known == 1 or ARGV[2] == '1') and 1 or 0
+return answered(P, now, known)

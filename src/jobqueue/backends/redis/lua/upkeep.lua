@@ -114,7 +114,6 @@ for _, worker in ipairs(gone) do
   redis.call('ZREM', P .. 'seen', worker)
   redis.call('HDEL', P .. 'workers', worker)
   redis.call('DEL', P .. 'orders:' .. worker)
-  redis.call('HDEL', P .. 'calls', worker .. '/0', worker .. '/1', worker .. '/2')
 end
 
 -- The memory of callers (workers' exchanges, producers' calls) is for repeats, which come within seconds. Where nothing

@@ -1,24 +1,26 @@
 -- Make a schedule, or change it, if it is as the caller saw it.
 -- KEYS: queue prefix
--- ARGV: id, expected revision ('' none), revision, plan, job, tick ('' none), due ('' none), anchor, paused, declared, most,
+-- ARGV: now, caller, sequence, id, expected revision ('' none), revision, plan, job, tick ('' none), due ('' none), anchor, paused, declared, most,
 --       expected tick ('' none)
--- RETURNS: 1, 0 if it is not as expected, -1 if there are too many
+-- RETURNS: '1', '0' if it is not as expected, '-1' if there are too many
 -- COST: O(log n), and O(workers) if it will be the first to be due
--- INCLUDES: order schedules
-local P, id, expected, revision, due = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[7]
+-- INCLUDES: clock order schedules calls
+local P, now, id, expected, revision, due = KEYS[1], now_ms(ARGV[1]), ARGV[4], ARGV[5], ARGV[6], ARGV[10]
+local replied = answered_before(P)
+if replied then return replied end
 local key = P .. 'schedule:' .. id
 local known = schedule_of(P, id)
-if known and known[3] == revision then return 1 end
-if (known and known[3] or '') ~= expected or (known and known[4] or '') ~= ARGV[12] then return 0 end
+if known and known[3] == revision then return answered(P, now, 1) end
+if (known and known[3] or '') ~= expected or (known and known[4] or '') ~= ARGV[15] then return answered(P, now, 0) end
 if not known then
-  if redis.call('ZCARD', P .. 'schedules') >= tonumber(ARGV[11]) then return -1 end
+  if redis.call('ZCARD', P .. 'schedules') >= tonumber(ARGV[14]) then return answered(P, now, -1) end
   redis.call('DEL', key)
 end
 local before = redis.call('ZRANGE', P .. 'schedules', 0, 0, 'WITHSCORES')[2]
-redis.call('HSET', key, 'plan', ARGV[4], 'job', ARGV[5], 'revision', revision, 'tick', ARGV[6], 'due', due,
-  'anchor', ARGV[8], 'paused', ARGV[9], 'declared', ARGV[10])
+redis.call('HSET', key, 'plan', ARGV[7], 'job', ARGV[8], 'revision', revision, 'tick', ARGV[9], 'due', due,
+  'anchor', ARGV[11], 'paused', ARGV[12], 'declared', ARGV[13])
 enter_schedule(P, id, due)
-redis.call(ARGV[10] == '1' and 'SADD' or 'SREM', P .. 'declared', id)
+redis.call(ARGV[13] == '1' and 'SADD' or 'SREM', P .. 'declared', id)
 before = before and finite(before)
 if due ~= '' and (not before or tonumber(due) < before) then
   -- Every worker sleeps until an earlier moment than it knows of. A lost order is made good by its next upkeep.
@@ -28,4 +30,4 @@ if due ~= '' and (not before or tonumber(due) < before) then
     redis.call('PEXPIRE', orders, 60000)
   end
 end
-return 1
+return answered(P, now, 1)
