@@ -42,7 +42,6 @@ FORBIDDEN: tuple[tuple[str | int, ...], ...] = (
     ("SWAPDB", 0, 1),
     ("CLUSTER", "NODES"),
     ("CLUSTER", "RESET"),
-    ("RENAME", "jobqueue:queues", "jobqueue:other"),
     ("DUMP", "jobqueue:queues"),
     ("MIGRATE", "127.0.0.1", 1, "jobqueue:queues", 0, 1),
     ("PUBLISH", "news", "x"),

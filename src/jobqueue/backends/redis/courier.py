@@ -61,18 +61,28 @@ class Courier:
 
     async def spread(self, queue: str, fields: Mapping[str, Any]) -> None:
         """A job of ``queue`` tells its many heirs how it ended."""
-        parent, state, kind = (text(fields.get(name, b"")) for name in ("parent", "state", "error"))
+        parent, state, kind, heirs = (text(fields.get(name, b"")) for name in ("parent", "state", "error", "list"))
         cursor = "0"
         while True:
-            words = (parent, cursor, state, fields.get("detail", b""), fields.get("result", b""), kind)
+            words = (parent, cursor, state, fields.get("detail", b""), fields.get("result", b""), kind, heirs)
             cursor = text(await self._errand("spread", queue, *words))
             if cursor == "0":
                 return
 
-    async def staged(self, home: str, flow: str, first: int, count: int) -> tuple[int, Sequence[Any]]:
-        """The server's time in ms, and a part of a flow: None where there is nothing in a place."""
-        reply = await self.calls.read("staged", self.prefix(home), self.now(), flow, first, count)
-        return int(reply[0]), reply[1]
+    async def staged(self, home: str, flow: str, gate: str, first: int, count: int) -> tuple[int, bool, Sequence[Any]]:
+        """The server's time in ms, whether all of the flow is in its queues, and a part of it: None where a place is
+        empty.
+        """
+        reply = await self.calls.read("staged", self.prefix(home), self.now(), flow, gate, first, count)
+        return int(reply[0]), bool(reply[1]), reply[2]
+
+    async def written(self, home: str, flow: str, gate: str) -> None:
+        """All of the flow is in its queues."""
+        await self.calls.read("written", self.prefix(home), flow, gate)
+
+    async def forget(self, command: str, key: str, *members: str) -> None:
+        """What is delivered needs not be delivered again; it could be."""
+        await self.calls.repeat(lambda _: self.calls.command(command, key, *members))
 
     async def _errand(self, name: str, queue: str, *words: Word) -> Any:
         """Run a script that answers with something and whether it left something in the outbox."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -48,15 +49,17 @@ def diamond() -> list[FlowMember]:
     ]
 
 
+_sequence = itertools.count(1)
+
+
 async def work_off(backend: Backend, queues: Sequence[str], result: bytes = b"1") -> int:
     """Complete whatever can run, until nothing can; returns how many ran."""
-    done, sequence, idle = 0, 5_000_000, False
+    done, idle = 0, False
     last: dict[str, list[Settlement]] = {queue: [] for queue in queues}
     while not idle:
         idle = True
         for queue in queues:
-            sequence += 1
-            page = await backend.exchange(queue, Exchange("w", "w/0", sequence, last[queue], claim=500))
+            page = await backend.exchange(queue, Exchange("w", "w/2", next(_sequence), last[queue], claim=500))
             last[queue] = [Settlement(lease.id, lease.token or 0, Completed(result)) for lease in page.leases]
             done += len(page.leases)
             while page.outbox and await backend.deliver(queue):
@@ -198,6 +201,35 @@ class FlowContract:
         for queue in (QUEUE, OTHER):
             assert (await backend.status(queue)).counts[JobState.WAITING] == 550
         assert [one.result for one in await backend.inputs(OTHER, "b1")] == [b"1"]
+
+    async def test_the_next_job_of_that_id_has_heirs_of_its_own(self, backend: Backend) -> None:
+        many = [member(f"b{number}", f"{QUEUE}/a", queue=OTHER) for number in range(1100)]
+        await backend.submit(QUEUE, NewFlow("f", [member("a"), *many], recorded=False))
+        (lease,) = await claim(backend)
+        await settle(backend, lease, Completed(b"1", Retention(0)))
+        # Nobody has told them yet.
+        await put(backend, "a")
+        assert await put_dependant(backend, "c", "a") is JobState.BLOCKED
+        while await backend.deliver(QUEUE):
+            pass
+        assert (await backend.status(OTHER)).counts[JobState.WAITING] == 1100
+        assert await state(backend, "c") is JobState.BLOCKED
+        await finish(backend, "a", Failed(ERROR))
+        assert await state(backend, "c") is JobState.FAILED
+
+    async def test_whoever_comes_after_a_retry_is_not_told_of_the_end_before(self, backend: Backend) -> None:
+        many = [member(f"b{number}", f"{QUEUE}/a", queue=OTHER) for number in range(1100)]
+        await backend.submit(QUEUE, NewFlow("f", [member("a"), *many], recorded=False))
+        (lease,) = await claim(backend)
+        await settle(backend, lease, Failed(ERROR))
+        await backend.amend(QUEUE, "a", Retry())
+        assert await put_dependant(backend, "c", "a") is JobState.BLOCKED
+        while await backend.deliver(QUEUE):
+            pass
+        assert (await backend.status(OTHER)).counts[JobState.FAILED] == 1100
+        assert await state(backend, "c") is JobState.BLOCKED
+        await finish(backend, "a", Completed(b"1"))
+        assert await state(backend, "c") is JobState.WAITING
 
     async def test_one_job_that_needs_very_many(self, backend: Backend) -> None:
         many = [member(f"a{number}", queue=(QUEUE, OTHER)[number % 2]) for number in range(1100)]

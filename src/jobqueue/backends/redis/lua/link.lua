@@ -10,7 +10,7 @@ for at = 1, #ARGV, 3 do
   if state then
     answers[#answers + 1] = { state, detail, result, kind }
   else
-    redis.call('HSET', P .. 'heirs:' .. ARGV[at], ARGV[at + 1], ARGV[at + 2])
+    add_heir(P, ARGV[at], ARGV[at + 1], ARGV[at + 2])
     mark(P, 'linked')
     answers[#answers + 1] = ''
   end

@@ -57,6 +57,9 @@ for _, name in ipairs({ 'flows', 'flowed' }) do
     return { 'more', {} }
   end
 end
+-- Those that could not be told.
+local lists = finite(redis.call('HGET', P .. 'meta', 'lists') or '0') or 0
+for number = math.max(1, lists - 999), lists do redis.call('DEL', P .. 'list:' .. score_text(number)) end
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'seen', 0, -1)) do redis.call('DEL', P .. 'orders:' .. worker) end
 for _, name in ipairs({ 'meta', 'wake', 'events', 'outbox', 'leases', 'cancelling', 'expiring', 'retention', 'calls',
   'workers', 'seen', 'declared', 'limits', 'overrides', 'groups', 'turns', 'resting', 'rates', 'fading', 'parked',

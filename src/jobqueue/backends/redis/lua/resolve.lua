@@ -1,6 +1,6 @@
 -- blocked -> waiting, delayed, failed: what jobs of this queue, or of its flows, have waited for in other queues.
 -- KEYS: queue prefix
--- ARGV: now, then for each edge: heir id, parent ('queue/id'), policy ('F', 'S': the heir is a flow; 'O': one that is reopened),
+-- ARGV: now, then for each edge: heir id, parent ('queue/id'), policy and number ('F', 'S': the heir is a flow; 'O': one that is reopened),
 --       state, detail, result, kind of error, ms at which the parent ended
 -- RETURNS: '', outbox
 -- COST: O(log n) for each edge, and for each that follows from it; 1000 of those at the most
@@ -13,7 +13,7 @@ for at = 2, #ARGV, 8 do
   elseif policy == 'F' or policy == 'S' then
     note_ending(P, now, id, parent, ARGV[at + 3], ARGV[at + 7], ARGV[at + 5])
   else
-    resolve_edge(P, now, id, parent, ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
+    resolve_edge(P, now, id, parent, ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], policy)
   end
 end
 settle_heirs(P, now)

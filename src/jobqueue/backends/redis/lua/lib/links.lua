@@ -13,6 +13,11 @@ local function add_effect(P, ...)
   edges.outbox = true
 end
 
+-- Whether the outbox has something to deliver, be it of a call before this one that was cut off.
+local function outbox_waits(P)
+  return (edges.outbox or redis.call('XLEN', P .. 'outbox') > 0) and 1 or 0
+end
+
 local function pairs_in(key)
   local flat = redis.pcall('HGETALL', key)
   return flat.err and {} or flat
@@ -27,7 +32,7 @@ local function unblock(P, id, now)
   redis.call('ZREM', P .. 'blocked', id)
   local wish = redis.pcall('HMGET', P .. 'life:' .. id, 'due', 'lifo')
   if wish.err then wish = {} end
-  redis.pcall('HDEL', P .. 'life:' .. id, 'due', 'lifo')
+  redis.pcall('HDEL', P .. 'life:' .. id, 'due', 'lifo', 'asked')
   local due = wish[1] and finite(wish[1])
   if due and string.sub(wish[1], 1, 1) == '+' then due = now + due end
   if due and due > now then
@@ -49,11 +54,20 @@ local function dependency_error(parent, state, detail, kind)
   return '{"type":"DependencyFailed","message":"dependency ' .. parent .. ' ' .. how .. '"}'
 end
 
--- `parent` has come to `state`: what that means for `id`, which needs it.
-local function resolve_edge(P, now, id, parent, state, detail, result, kind)
+-- Whether what is told to an heir under this word (see keys.py: heirs) is about what the job waited for before it was retried: it
+-- has asked again since then.
+local function is_outdated(P, id, parent, word)
+  local stored = from_life(P, id, 'asked')
+  local number, asked = string.match(type(stored) == 'string' and stored or '', '^(%d+)( .*)$')
+  local known = asked and string.find(asked .. ' ', ' ' .. parent .. ' ', 1, true) and number or ''
+  return string.match(word, '^%a(%d*)') ~= known
+end
+
+-- `parent` has come to `state`: what that means for `id`, which needs it. `word` is what its heir was told under, if any.
+local function resolve_edge(P, now, id, parent, state, detail, result, kind, word)
   local needs = P .. 'needs:' .. id
   local policy = redis.pcall('HGET', needs, parent)
-  if type(policy) ~= 'string' then return end
+  if type(policy) ~= 'string' or (word and is_outdated(P, id, parent, word)) then return end
   redis.call('HDEL', needs, parent)
   local bad = state ~= 'completed'
   if policy ~= 'g' and not (bad and policy == 'i') then
@@ -93,19 +107,27 @@ local function outcome_of(P, id)
   return nil
 end
 
+-- Whoever comes while the list is being read out (see settle_heirs) is not meant.
+local function add_heir(P, id, heir, word)
+  local key = P .. 'heirs:' .. id
+  local list = redis.pcall('HGET', key, '')
+  if type(list) == 'string' then word = word .. '+' .. list end
+  redis.call('HSET', key, heir, word)
+end
+
 -- A job of this queue hears from `parent` when that finishes, or at once if it has.
-local function connect(P, now, id, parent, policy)
+local function connect(P, now, id, parent, word)
   local queue, parent_id = string.match(parent, '^([^/]+)/(.+)$')
   local own = own_queue(P)
   if queue ~= own then
-    add_effect(P, 'kind', 'link', 'to', queue, 'parent', parent_id, 'heir', own .. '/' .. id, 'policy', policy)
+    add_effect(P, 'kind', 'link', 'to', queue, 'parent', parent_id, 'heir', own .. '/' .. id, 'policy', word)
     return
   end
   local state, detail, result, kind = outcome_of(P, parent_id)
   if state then
-    resolve_edge(P, now, id, parent, state, detail, result, kind)
+    resolve_edge(P, now, id, parent, state, detail, result, kind, word)
   else
-    redis.call('HSET', P .. 'heirs:' .. parent_id, own .. '/' .. id, policy)
+    add_heir(P, parent_id, own .. '/' .. id, word)
   end
 end
 
@@ -194,17 +216,18 @@ local function reopen(P, now, flow, member, at)
   if redis.call('ZREM', P .. 'flowed', flow) == 1 then redis.call('ZADD', P .. 'flows', score_text(now), flow) end
 end
 
-local function tell_heir(P, now, parent, heir, policy, state, detail, result, kind)
+local function tell_heir(P, now, parent, heir, word, state, detail, result, kind)
   local queue, id = string.match(heir, '^([^/]+)/(.+)$')
   if not queue then return end
+  local policy = string.sub(word, 1, 1)
   if policy == 'F' then result = '' end
   if queue ~= own_queue(P) then
-    add_effect(P, 'kind', 'edge', 'to', queue, 'heir', id, 'parent', parent, 'policy', policy, 'state', state,
-      'detail', detail, 'result', result, 'error', kind, 'at', score_text(now))
+    add_effect(P, 'kind', 'edge', 'to', queue, 'heir', id, 'parent', parent, 'policy', string.match(word, '^%a%d*'),
+      'state', state, 'detail', detail, 'result', result, 'error', kind, 'at', score_text(now))
   elseif policy == 'F' or policy == 'S' then
     note_ending(P, now, id, parent, state, score_text(now), result)
   else
-    resolve_edge(P, now, id, parent, state, detail, result, kind)
+    resolve_edge(P, now, id, parent, state, detail, result, kind, word)
   end
 end
 
@@ -249,10 +272,13 @@ local function settle_heirs(P, now)
     if type(count) ~= 'number' then
       redis.call('DEL', key)
     elseif count > edges.left then
-      -- Too many for one script: the empty name keeps the list until the outbox has told them all.
-      redis.call('HSET', key, '', state)
+      -- Too many for one script: the outbox tells them. The list gets a number, under which it stands by itself as soon as
+      -- its job is forgotten: another job may have that id then.
+      local list = score_text(redis.call('HINCRBY', P .. 'meta', 'lists', 1))
+      redis.call('HSET', key, '', list)
+      if redis.call('EXISTS', P .. 'job:' .. id) == 0 then redis.call('RENAME', key, P .. 'list:' .. list) end
       add_effect(P, 'kind', 'spread', 'to', own, 'parent', id, 'state', state, 'detail', detail, 'result', result,
-        'error', kind)
+        'error', kind, 'list', list)
     elseif count > 0 then
       edges.left = edges.left - count
       local heirs = pairs_in(key)
@@ -279,7 +305,7 @@ local function relink(P, now, id)
   end
   local heirs, own = pairs_in(P .. 'heirs:' .. id), own_queue(P)
   for i = 1, #heirs, 2 do
-    if heirs[i + 1] == 'F' or heirs[i + 1] == 'S' then
+    if string.match(heirs[i + 1], '^[FS]') then
       local queue, flow = string.match(heirs[i], '^([^/]+)/(.+)$')
       if queue == own then
         reopen(P, now, flow, own .. '/' .. id, now)
@@ -290,9 +316,14 @@ local function relink(P, now, id)
   end
   if redis.call('EXISTS', P .. 'needs:' .. id) == 0 then return false end
   add_blocked(P, id, now)
-  local needs = pairs_in(P .. 'needs:' .. id)
+  local needs, asked = pairs_in(P .. 'needs:' .. id), {}
   for i = 1, #needs, 2 do
-    if needs[i + 1] ~= 'g' then connect(P, now, id, needs[i], needs[i + 1]) end
+    if needs[i + 1] ~= 'g' then asked[#asked + 1] = i end
   end
+  if #asked == 0 then return true end
+  local number, parents = score_text(redis.call('HINCRBY', P .. 'meta', 'asked', 1)), {}
+  for n, i in ipairs(asked) do parents[n] = needs[i] end
+  put(P, id, 'asked', number .. ' ' .. table.concat(parents, ' '))
+  for _, i in ipairs(asked) do connect(P, now, id, needs[i], needs[i + 1] .. number) end
   return true
 end

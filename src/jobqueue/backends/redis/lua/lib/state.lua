@@ -108,8 +108,13 @@ local function forget(P, ids)
     local gone = keys_of(P .. 'needs:', ids)
     for i, id in ipairs(ids) do
       gone[count + i] = P .. 'inputs:' .. id
-      -- Heirs that are still to be told of an end keep their list.
-      if not closing[id] and not redis.pcall('HGET', P .. 'heirs:' .. id, '') then gone[#gone + 1] = P .. 'heirs:' .. id end
+      -- Heirs that are still to be told of an end keep their list (see settle_heirs).
+      local list = not closing[id] and redis.pcall('HGET', P .. 'heirs:' .. id, '')
+      if type(list) == 'string' then
+        redis.call('RENAME', P .. 'heirs:' .. id, P .. 'list:' .. list)
+      elseif not closing[id] then
+        gone[#gone + 1] = P .. 'heirs:' .. id
+      end
     end
     redis.call('DEL', unpack(gone))
   end
