@@ -132,7 +132,7 @@ class Calls:
         """
         channel = self._idle_channels.pop() if self._idle_channels else self._new_channel()
         self._sequence += 1
-        sequence = self._sequence
+        sequence = sequence_word(self._sequence)
 
         async def attempt(repeated: bool) -> Any:
             if shortcut and not repeated:
@@ -154,6 +154,11 @@ class Calls:
         """Raise BackendClosed after close()."""
         if self.closed:
             raise BackendClosed
+
+
+def sequence_word(sequence: int) -> str:
+    """Of one length, so that scripts compare them as texts."""
+    return f"{sequence:012}"
 
 
 async def _evaluate(line: Line, name: str, prefix: str, words: tuple[Word, ...]) -> Any:

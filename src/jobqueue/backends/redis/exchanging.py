@@ -6,6 +6,7 @@ from typing import Any
 
 from jobqueue.backends.protocol import Exchange, Page
 from jobqueue.backends.redis import codec
+from jobqueue.backends.redis.calls import sequence_word
 from jobqueue.backends.redis.codec import Word
 from jobqueue.model.record import JobRecord, JobState
 
@@ -15,7 +16,7 @@ def exchange_words(request: Exchange) -> list[Word]:
     return [
         request.worker,
         request.caller,
-        request.sequence,
+        sequence_word(request.sequence),
         int(request.repeated),
         request.lease_ms,
         codec.claim_words(request.claim, request.lag_ms, request.rooms),

@@ -23,9 +23,10 @@ local now_text = score_text(now)
 
 -- What this call has come to before is told again, and nothing is added, not even where a job has come and gone since.
 local kept = redis.call('HGET', P .. 'calls', caller)
-if kept and tonumber(string.match(kept, '^%d+') or 0) >= tonumber(sequence) then
+if kept and kept > sequence then
   -- RARELY
-  return answer_again(P, now, kept, sequence, count)
+  local replied = answer_again(P, now, kept, sequence, count)
+  if replied then return replied end
   -- END RARELY
 end
 

@@ -29,7 +29,7 @@ local now_text = score_text(now)
 -- A repeat of what went through gets the same leases and the same refusals, and does nothing twice; nor does a first try that
 -- comes after its repeat.
 local kept = redis.call('HGET', P .. 'calls', caller)
-if kept and tonumber(string.match(kept, '^%d+') or 0) >= tonumber(sequence) then
+if kept and kept > sequence then
   -- RARELY
   local last, at, first, claimed, refused = string.match(kept, '^(%d+) (%d+) (%d+)|([^|]*)|([^|]*)$')
   if last then

@@ -9,6 +9,7 @@ end
 -- As it was when it was made, as far as that is still to be seen.
 local function answer_again(P, now, kept, sequence, count)
   local last, at, rest = string.match(kept, '^(%d+) (%d+) ?(.*)$')
+  if not last then return nil end
   -- An older call has been given up by its caller.
   if last ~= sequence then return { score_text(now), string.rep('w', count) } end
   local limit, group = string.match(rest, '^%-full (%d+) (.*)$')
