@@ -15,7 +15,7 @@ from jobqueue.backends.redis import ClusterBackend, RedisBackend
 from jobqueue.backends.sealed import SealedBackend
 from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.codecs.codec import Codec
-from jobqueue.errors import BackendUnavailable, ConfigurationError
+from jobqueue.errors import BackendUnavailable, ConfigurationError, InvalidOption
 from jobqueue.model.naming import checked_name
 from jobqueue.model.times import span_ms
 from jobqueue.settings import Settings, read_settings
@@ -63,6 +63,16 @@ def connect(
     AccessDenied, and with ``fallback="never"`` BackendUnavailable.
     """
     return Connecting(url, fallback, namespace, deadline, clock, codec)
+
+
+def checked_backend(backend: Backend | None) -> Backend | None:
+    """As given. Raises InvalidOption for what ``connect`` returns before it is awaited, and whatever else is none."""
+    if backend is None or hasattr(backend, "exchange"):
+        return backend
+    raise InvalidOption(
+        f"backend must be an open backend, not {type(backend).__name__}: "
+        "`async with connect(url) as backend:`, or `backend = await connect(url)`"
+    )
 
 
 class Connecting:

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from jobqueue.backends.protocol import Backend, NewRecord, Remove, Retry
+from jobqueue.catalogue import KNOWN_TYPES
+from jobqueue.connect import checked_backend
 from jobqueue.default_backend import default_backend
 from jobqueue.errors import BadSignature, InvalidState, JobNotFound, KeyHeld
 from jobqueue.job_type import JobType
@@ -41,7 +43,7 @@ class DeadLetters:
 
     def __init__(self, name: str = "dead-letter", *, backend: Backend | None = None) -> None:
         self.name = checked_name("dead-letter queue", name)
-        self._backend = backend
+        self._backend = checked_backend(backend)
 
     async def letters(
         self,
@@ -72,7 +74,8 @@ class DeadLetters:
         return found[offset : offset + limit]
 
     async def retry(self, letter_id: str, *, data: Any = None) -> bool:
-        """Put the job back into its origin, with fresh attempts and, if given, other ``data``; the letter goes.
+        """Put the job back into its origin, with fresh attempts and, if given, other ``data``; the letter goes. Data is
+        checked where the job's type is known in this process.
 
         False where the letter was out of date: the job has been retried or has finished since; the letter goes
         all the same. Safe to repeat. Raises JobNotFound if there is no such letter, InvalidData; and, while the letter
@@ -85,7 +88,8 @@ class DeadLetters:
         if letter is None:
             raise JobNotFound(f"no letter {letter_id!r} in {self.name!r}")
         content = letter.content
-        encoded = None if data is None else ANY_JSON.encode(data)
+        known = KNOWN_TYPES.get(content.type)
+        encoded = None if data is None else (known.data if known else ANY_JSON).encode(data)
         failed_ms = round(content.failed_at.timestamp() * 1000)
         try:
             await backend.amend(content.origin, content.job_id, Retry(encoded, failed_ms))

@@ -104,7 +104,7 @@ class Operating(Limiting):
 
     async def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """What happens in the queue, as it happens; ``after`` an event's ``id``, or ``"0"`` for the oldest
-        kept, or from now on. About 10 000 events are kept. Survives outages of the backend.
+        kept, or from now on. About 10 000 events are kept. Survives outages of the backend. Raises InvalidOption.
         """
         backend = await self.backend()
         cursor = after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, Generic, Literal, Unpack
 
@@ -21,6 +22,17 @@ ReturnT = TypeVar("ReturnT")
 Place = Literal["loop", "thread", "process"]
 
 
+def plain_result(returned: Any) -> Any:
+    """What a plain function has returned. Raises TypeError for an awaitable, which nobody would await."""
+    if inspect.isawaitable(returned):
+        if inspect.iscoroutine(returned):
+            returned.close()
+        raise TypeError(
+            "a plain function returned an awaitable: make the processor, and whatever wraps it, an async function"
+        )
+    return returned
+
+
 class Registered(Generic[DataT]):
     """A function that stands for a job type; ``enqueue`` puts a job of that type in."""
 
@@ -36,8 +48,8 @@ class Registered(Generic[DataT]):
     async def enqueue(
         self, data: DataT, *, queue: Queue | None = None, **options: Unpack[EnqueueOptions]
     ) -> Job[DataT, Any]:
-        """Put a job of this type into ``queue``, or the queue its type names. Options and errors as
-        ``Queue.enqueue``.
+        """Put a job of this type into ``queue``, or into the queue that its type names, on the backend that the
+        environment names: inside a worker on another one give ``queue``. Options and errors as ``Queue.enqueue``.
         """
         if queue is None:
             if self._queue is None:

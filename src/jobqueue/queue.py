@@ -18,6 +18,7 @@ from jobqueue.backends.protocol import (
 from jobqueue.catalogue import KNOWN_TYPES
 from jobqueue.claim import Claim
 from jobqueue.coalescer import Coalescer
+from jobqueue.connect import checked_backend
 from jobqueue.default_backend import default_backend
 from jobqueue.errors import InvalidOption, JobNotFound
 from jobqueue.job import Job
@@ -72,7 +73,7 @@ class Queue(Operating):
         )
         dead_letter = None if dead_letter is None else checked_name("dead-letter queue", dead_letter)
         self.dead_letter = None if dead_letter == self.name else dead_letter
-        self._backend = backend
+        self._backend = checked_backend(backend)
         self._coalescer = Coalescer(self.name)
         self._undeclared = checked_limits(limits)
         self._declaring = asyncio.Lock()

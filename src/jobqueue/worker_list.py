@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from jobqueue.backends.protocol import Backend, Presence
+from jobqueue.connect import checked_backend
 from jobqueue.default_backend import default_backend
 from jobqueue.model.times import moment
 
@@ -33,7 +34,7 @@ class WorkerInfo:
 
 async def workers(backend: Backend | None = None) -> list[WorkerInfo]:
     """Every live worker, sorted by id. One that died without a word stays listed for some twenty seconds."""
-    found = backend if backend is not None else await default_backend()
+    found = checked_backend(backend) or await default_backend()
     lanes: dict[str, list[tuple[str, Presence]]] = {}
     for queue in await found.queues():
         for presence in await found.workers(queue):

@@ -17,17 +17,23 @@ from jobqueue import (
     InvalidInput,
     InvalidName,
     InvalidOption,
+    Job,
     JobDefaults,
+    JobNotFound,
     JobType,
     Keep,
     NewJob,
     PayloadTooLarge,
     Queue,
+    Registry,
     Retry,
     Webhook,
     Worker,
+    connect,
+    workers,
 )
 from jobqueue.backends import MemoryBackend
+from jobqueue.catalogue import KNOWN_TYPES
 
 
 class Card(BaseModel):
@@ -288,3 +294,44 @@ async def test_data_of_a_flow_that_holds_itself(tickets: Queue) -> None:
     endless.append(endless)
     with pytest.raises(InvalidData):
         Flow(tickets).add("t", {"list": endless})
+
+
+async def test_a_backend_that_is_not_open_yet() -> None:
+    unopened: Any = connect("memory://")
+    for use in (lambda: Queue("tickets", backend=unopened), lambda: DeadLetters(backend=unopened)):
+        with pytest.raises(InvalidOption, match="async with connect"):
+            use()
+    with pytest.raises(InvalidOption, match="not str"):
+        Queue("tickets", backend="redis://localhost")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidOption, match="async with connect"):
+        await workers(unopened)
+
+
+def test_a_worker_of_a_list(tickets: Queue) -> None:
+    with pytest.raises(InvalidOption, match="Worker\\(tickets, mails\\)"):
+        Worker([tickets])  # pyright: ignore[reportArgumentType]
+
+
+async def test_nothing_is_called_by_half_a_character(tickets: Queue) -> None:
+    assert await tickets.get("\udc80") is None
+    with pytest.raises(JobNotFound):
+        await tickets.retry("\udc80")
+
+
+async def test_new_data_of_a_letter_is_what_its_type_takes() -> None:
+    backend = MemoryBackend()
+    tickets, letters = Queue("tickets", backend=backend), DeadLetters(backend=backend)
+    KNOWN_TYPES.add(CARD)
+    registry = Registry()
+
+    @registry.processor(CARD, retry=Retry(attempts=1))
+    async def fails(job: Job[Card]) -> None:
+        raise ValueError
+
+    await tickets.enqueue(CARD, Card(number=1))
+    await Worker(tickets, registry=registry).drain()
+    (letter,) = await letters.letters()
+    with pytest.raises(InvalidData):
+        await letters.retry(letter.id, data={"number": "none"})
+    assert await letters.letters() == [letter]
+    assert await letters.retry(letter.id, data={"number": 2})

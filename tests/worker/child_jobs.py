@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,11 @@ def endless(job: Job[str]) -> None:
     Path(job.data).write_text(str(os.getpid()))
     while True:
         time.sleep(0.05)
+
+
+@REGISTRY.processor("dying", run_in="process", retry=False)
+def dying(job: Job[int]) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @REGISTRY.processor("leaving", run_in="process", retry=False)

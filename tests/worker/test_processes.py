@@ -37,6 +37,14 @@ async def test_a_child_s_error_says_what_should_happen() -> None:
     assert job.attempt == 1
 
 
+async def test_a_child_that_is_killed_is_said_to_be() -> None:
+    queue = Queue("tickets", backend=MemoryBackend())
+    async with Worker(queue, registry=REGISTRY):
+        job = await queue.enqueue("dying", 1)
+        with pytest.raises(JobFailed, match=r"BrokenWorkerProcess: .*out of memory"):
+            await job.result(timeout=30)
+
+
 async def test_a_timeout_kills_the_child(tmp_path: Path) -> None:
     queue = Queue("tickets", backend=MemoryBackend())
     mark = tmp_path / "pid"

@@ -507,3 +507,23 @@ async def test_whatever_a_processor_raises_is_its_job_s_failure(
 def test_nobody_asks_to_be_run_again_in_the_past(signal: type[Snooze | RateLimited], after: float | timedelta) -> None:
     with pytest.raises(InvalidOption, match="0 or more seconds"):
         signal(after)
+
+
+@pytest.mark.parametrize("batch", [None, Batch(size=2)])
+async def test_a_plain_wrapper_around_an_async_function(
+    tickets: Queue, registry: Registry, batch: Batch | None
+) -> None:
+    async def wrapped(job: Any) -> None:
+        raise AssertionError("nobody awaits it")
+
+    def wrapper(job: Any) -> Any:
+        return wrapped(job)
+
+    if batch is None:
+        registry.processor("n", retry=Retry(attempts=1))(wrapper)
+    else:
+        registry.processor("n", batch=batch, retry=Retry(attempts=1))(wrapper)
+    async with Worker(tickets, registry=registry):
+        job = await tickets.enqueue("n", 1)
+        with pytest.raises(JobFailed, match="async function"):
+            await job.result(timeout=10)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from jobqueue import BackendUnavailable, Job, JobState, NewJob, Queue, Registry, Retry, Worker
-from jobqueue.backends import Backend, RedisBackend
+from jobqueue import BackendUnavailable, InvalidOption, Job, JobState, NewJob, Queue, Registry, Retry, Worker
+from jobqueue.backends import Backend, MemoryBackend, RedisBackend
 from jobqueue.backends.protocol import Exchange, Extension
 from jobqueue.model.events import EventType
 from jobqueue.model.record import JobRecord
@@ -257,3 +258,26 @@ async def test_a_job_whose_lease_ran_out_before_it_could_start_is_handed_back(
     assert told.count(EventType.RELEASED) == 1
     await job.refresh()
     assert job.attempt == 1
+
+
+async def test_after_run_signals_do_what_they_did_before(tickets: Queue, registry: Registry) -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        worker = Worker(tickets, registry=registry)
+        await worker.start()
+        asyncio.get_running_loop().call_later(0, signal.raise_signal, signal.SIGTERM)
+        await asyncio.wait_for(worker.run(), 10)
+        assert heard == []
+        signal.raise_signal(signal.SIGTERM)
+        assert heard == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_signals_do_not_reach_a_thread() -> None:
+    def run() -> None:
+        asyncio.run(Worker(Queue("tickets", backend=MemoryBackend()), registry=Registry()).run())
+
+    with pytest.raises(InvalidOption, match="signals=False"):
+        await asyncio.to_thread(run)

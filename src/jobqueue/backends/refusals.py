@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobqueue.errors import GroupFull, KeyHeld, QueueFull
+from jobqueue.errors import GroupFull, InvalidOption, KeyHeld, QueueFull
 
 
 def full(queue: str, limit: int, group: str = "") -> QueueFull:
@@ -22,3 +22,8 @@ def key_is_held(job_id: str, other: str) -> KeyHeld:
     return KeyHeld(
         f"job {job_id!r} cannot be retried: job {other!r} holds its unique key and is to do the same; cancel that first"
     )
+
+
+def no_cursor(after: str) -> InvalidOption:
+    """The error for what does not say after which event to begin."""
+    return InvalidOption(f"after must be an event's id, or '0' for the oldest kept, not {after!r:.60}")

@@ -18,7 +18,8 @@ def looked_for(what: str, job_id: str) -> str:
     """An id to look for: any text, also one that nothing can be called. Raises InvalidName."""
     if not isinstance(job_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidName(f"{what} must be a text, not {type(job_id).__name__}")
-    return job_id
+    # Half a character (a lone surrogate) has no bytes to look for; nothing is called by what stands for it here.
+    return job_id if job_id.isascii() else job_id.encode("utf-8", "backslashreplace").decode()
 
 
 def whole(name: str, value: int, least: int, most: int | None = None) -> int:

@@ -23,7 +23,7 @@ from jobqueue.backends.protocol import Backend
 from jobqueue.errors import InvalidData
 from jobqueue.job import Job
 from jobqueue.model.outcome import Completed, Outcome, Released
-from jobqueue.processors import BatchProcessor
+from jobqueue.processors import BatchProcessor, plain_result
 from jobqueue.running import Attempt
 from jobqueue.verdict import Policy, cut_short, refused, verdict
 from jobqueue.worker.executor import UNREAD_INPUTS, Executor, tell
@@ -113,7 +113,9 @@ class BatchExecutor:
             return await processor.function(jobs)
         for member in members:
             member.attempt.in_thread = True
-        return await anyio.to_thread.run_sync(processor.function, jobs, abandon_on_cancel=True, limiter=self._threads)
+        return plain_result(
+            await anyio.to_thread.run_sync(processor.function, jobs, abandon_on_cancel=True, limiter=self._threads)
+        )
 
 
 def _dealt_out(returned: Any, members: Sequence[_Member]) -> list[tuple[_Member, Any]]:

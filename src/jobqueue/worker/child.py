@@ -15,7 +15,7 @@ from jobqueue.backends.memory import MemoryBackend
 from jobqueue.errors import JobQueueError, RateLimited, Snooze, Unrecoverable
 from jobqueue.job import Job
 from jobqueue.model.record import JobError, JobRecord
-from jobqueue.processors import Processor
+from jobqueue.processors import Processor, plain_result
 from jobqueue.running import CURRENT, Attempt
 from jobqueue.verdict import describe
 
@@ -47,7 +47,7 @@ def run_in_child(module: str, qualname: str, record: JobRecord) -> Answer:
     token = CURRENT.set(attempt)
     try:
         job = Job[Any, Any](record, MemoryBackend(), payload=processor.job_type.data, attempt=attempt)
-        result = processor.function(job)
+        result = plain_result(processor.function(job))
         encoded = processor.job_type.result.encode(result, what="result")
         return Answer(result=encoded, lines=tuple(attempt.lines))
     except KeyboardInterrupt:

@@ -44,7 +44,7 @@ from jobqueue.model.options import JobOptions
 from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, RetryAt
 from jobqueue.model.record import JobRecord
 from jobqueue.model.refused import Refused
-from jobqueue.processors import Processor, Registered
+from jobqueue.processors import Processor, Registered, plain_result
 from jobqueue.queue import Queue
 from jobqueue.registry import Registry
 from jobqueue.running import CURRENT, Attempt
@@ -215,8 +215,10 @@ class Executor:
                     attempt = CURRENT.get()
                     if attempt is not None:
                         attempt.in_thread = True
-                    return await anyio.to_thread.run_sync(
-                        processor.function, job, abandon_on_cancel=True, limiter=self._threads
+                    return plain_result(
+                        await anyio.to_thread.run_sync(
+                            processor.function, job, abandon_on_cancel=True, limiter=self._threads
+                        )
                     )
 
                 return in_thread
@@ -224,9 +226,14 @@ class Executor:
                 module, qualname = processor.function.__module__, processor.function.__qualname__
 
                 async def in_process(job: Job[Any, Any]) -> Any:
-                    answer: Answer = await anyio.to_process.run_sync(
-                        run_in_child, module, qualname, job.record, cancellable=True, limiter=self._processes
-                    )
+                    try:
+                        answer: Answer = await anyio.to_process.run_sync(
+                            run_in_child, module, qualname, job.record, cancellable=True, limiter=self._processes
+                        )
+                    except anyio.BrokenWorkerProcess as error:
+                        raise anyio.BrokenWorkerProcess(
+                            "the process of this processor ended in the middle of it: killed, crashed or out of memory"
+                        ) from error
                     attempt = CURRENT.get()
                     if attempt is not None:
                         attempt.hold(answer.lines)

@@ -91,6 +91,11 @@ class Worker:
     ) -> None:
         if not queues:
             raise InvalidOption("a worker needs at least one queue")
+        for queue in queues:
+            if not isinstance(queue, Queue):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidOption(
+                    f"a worker takes queues, one after the other: Worker(tickets, mails), not {queue!r:.60}"
+                )
         if len({queue.name for queue in queues}) < len(queues):
             raise InvalidOption("a worker takes each queue once")
         if max_stalls < 1:
@@ -163,12 +168,15 @@ class Worker:
         """Work until SIGTERM or SIGINT, or until ``stop()``.
 
         A second signal cancels running jobs at once and hands them back; if this does not end within a second, because
-        a processor swallows its cancellation or runs in a thread, the signal ends the process. ``signals=False`` leaves
-        the process's signal handlers alone.
+        a processor swallows its cancellation or runs in a thread, the signal ends the process. Afterwards the process's
+        signal handlers are what they were; ``signals=False`` leaves them alone. Raises InvalidOption in a thread that
+        signals do not reach.
         """
         loop = asyncio.get_running_loop()
-        caught = [signal.SIGTERM, signal.SIGINT] if signals else []
-        for number in caught:
+        if signals and threading.current_thread() is not threading.main_thread():
+            raise InvalidOption("signals reach the main thread only: run(signals=False), and stop() to end it")
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT) if signals}
+        for number in handlers:
             loop.add_signal_handler(number, self._on_signal, number)
         try:
             if self._task is None:
@@ -179,8 +187,11 @@ class Worker:
             await self.stop()
             raise
         finally:
-            for number in caught:
+            for number, before in handlers.items():
                 loop.remove_signal_handler(number)
+                # One that was not made in Python cannot be put back; and what resists is to be ended.
+                if before is not None and not self._resisted:
+                    signal.signal(number, before)
             if self._last_resort is not None and not self._resisted:
                 self._last_resort.cancel()
 

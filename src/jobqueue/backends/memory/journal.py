@@ -7,6 +7,7 @@ from itertools import islice
 
 from jobqueue.backends.memory.signals import Bell
 from jobqueue.backends.protocol import EventPage
+from jobqueue.backends.refusals import no_cursor
 from jobqueue.model.events import EVENTS_KEPT, Event, EventType
 
 _PAGE = 1000
@@ -46,6 +47,8 @@ class Journal:
         """See :meth:`jobqueue.backends.protocol.Backend.events`."""
         if after is None:
             return EventPage((), self.cursor())
+        if not after.isascii() or not after.isdigit():
+            raise no_cursor(after)
         seen = int(after)
         if self._written <= seen:
             await self.bell.hear(seconds)

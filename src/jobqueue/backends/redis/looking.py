@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from jobqueue.backends.looking import EventPage, Presence, Status
 from jobqueue.backends.redis import codec, keys, linking
 from jobqueue.backends.redis.part import RedisPart
+from jobqueue.backends.refusals import no_cursor
 from jobqueue.model.limits import GroupStatus, Limits
 from jobqueue.model.links import FlowRecord, Input
 from jobqueue.model.record import JobRecord, JobState
 
 _EVENT_ENTRIES = 100
+_CURSOR = re.compile(r"\d{1,20}(-\d{1,20}(/\d{1,9})?)?", re.ASCII)
 
 
 class LookCalls(RedisPart):
@@ -77,6 +80,8 @@ class LookCalls(RedisPart):
         if after is None:
             newest = await self._calls.command("XREVRANGE", key, "+", "-", "COUNT", 1)
             return EventPage((), codec.text(newest[0][0]) if newest else "0-0")
+        if not _CURSOR.fullmatch(after):
+            raise no_cursor(after)
         entry, _, place = after.partition("/")
         entries: list[Any] = []
         if place:

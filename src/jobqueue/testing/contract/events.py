@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from jobqueue.backends.protocol import Backend
+from jobqueue.errors import InvalidOption
 from jobqueue.model.events import RESULT_IN_EVENT, Event, EventType
 from jobqueue.model.outcome import Completed, Failed, RetryAt
 from jobqueue.testing.contract.steps import ERROR, QUEUE, claim, put, run, settle
@@ -60,6 +63,11 @@ class EventContract:
                 rest += [later.job_id for later in found.events]
                 cursor = found.cursor
             assert rest == [later.job_id for later in events[place + 1 :]]
+
+    @pytest.mark.parametrize("after", ["", "garbage", "-1", "1-", "$", "+", "٣"])
+    async def test_after_what_is_no_event(self, backend: Backend, after: str) -> None:
+        with pytest.raises(InvalidOption, match="event"):
+            await backend.events(QUEUE, after, 0)
 
     async def test_a_reader_is_woken(self, backend: Backend) -> None:
         page = await backend.events(QUEUE, None, 0)
