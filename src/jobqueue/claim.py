@@ -97,7 +97,6 @@ class Claim(Generic[DataT, ResultT]):
         self._dead_letter = dead_letter
         self._lease = lease
         self._timeout = timeout
-        self._worker = f"{socket.gethostname()[:40]}-{os.getpid()}-claim-{secrets.token_hex(4)}"
         self._sequence = 0
         self._stopped = False
         self._used = False
@@ -108,6 +107,8 @@ class Claim(Generic[DataT, ResultT]):
         if self._used:
             raise JobQueueError("this claim has had its job: call queue.claim() for each")
         self._used = True
+        # Here, and not where it is made: it may be entered in several children of a fork.
+        self._worker = f"{socket.gethostname()[:40]}-{os.getpid()}-claim-{secrets.token_hex(4)}"
         self._backend = await self._open()
         record = await self._first()
         self._attempt = Attempt(record, None)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis.asyncio
 
-from jobqueue.backends.protocol import FlowMember, NewFlow, Purge, Remove, Retry
+from jobqueue.backends import RedisBackend
+from jobqueue.backends.protocol import Exchange, FlowMember, NewFlow, Obliterate, Purge, Remove, Retry, Settlement
 from jobqueue.backends.redis import keys
+from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.courier import Courier
 from jobqueue.backends.redis.delivering import OutboxCalls
 from jobqueue.errors import BackendUnavailable
@@ -18,7 +22,7 @@ from jobqueue.model.links import Need
 from jobqueue.model.outcome import Completed, Failed, Retention
 from jobqueue.model.record import JobState
 from jobqueue.testing.contract.dependencies import finish, put_dependant, states_of
-from jobqueue.testing.contract.steps import ERROR, QUEUE, job, put, state
+from jobqueue.testing.contract.steps import ERROR, QUEUE, claim, job, put, settle, state
 from tests.faults.interludes import Cut, How, Stage, staged
 
 OTHER = "mail"
@@ -36,15 +40,53 @@ async def server(valkey_url: str) -> AsyncIterator[redis.asyncio.Redis]:
         yield client
 
 
-async def in_outbox(server: redis.asyncio.Redis, key: str) -> list[Any]:
-    """The entries, as they are."""
-    found: Any = await server.xrange(key)
-    return [fields for _, fields in found]
+async def entries_in(server: redis.asyncio.Redis, outbox: str) -> list[Any]:
+    """Id and fields of each, as they are."""
+    found: Any = await server.xrange(outbox)
+    return list(found)
 
 
 async def keys_on(server: redis.asyncio.Redis) -> set[bytes]:
     """All that is stored."""
     return {key async for key in server.scan_iter()}  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+class Straggler:
+    """A client that stands still in the middle of handing something over, and goes on later."""
+
+    def __init__(self, backend: RedisBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.backend = backend
+        self._monkeypatch = monkeypatch
+
+    @asynccontextmanager
+    async def stopped_before(self, errand: str, doing: Coroutine[Any, Any, Any]) -> AsyncGenerator[None]:
+        """It is ``doing`` this, and comes as far as the errand; what stands in the block happens meanwhile."""
+        held, go_on, own = asyncio.Event(), asyncio.Event(), getattr(Courier, errand)
+        calls = self.backend._calls  # pyright: ignore[reportPrivateUsage]
+
+        async def slow(courier: Courier, *words: Any) -> Any:
+            if courier.calls is calls:
+                held.set()
+                await go_on.wait()
+            return await own(courier, *words)
+
+        self._monkeypatch.setattr(Courier, errand, slow)
+        task = asyncio.create_task(doing)
+        async with asyncio.timeout(10):
+            await held.wait()
+        yield
+        go_on.set()
+        await task
+        self._monkeypatch.setattr(Courier, errand, own)
+
+
+@pytest.fixture
+def straggler(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Straggler:
+    return Straggler(stage.ours, monkeypatch)
+
+
+async def _nothing(calls: OutboxCalls, queue: str, outbox: bool = True) -> None:
+    """It ends before it has handed anything over."""
 
 
 async def test_an_old_end_does_not_fail_a_job_that_was_retried(
@@ -59,7 +101,7 @@ async def test_an_old_end_does_not_fail_a_job_that_was_retried(
 
     async def forget(courier: Courier, command: str, key: str, *members: str) -> None:
         if key == outbox:
-            taken.append(await in_outbox(server, outbox))
+            taken.append(await entries_in(server, outbox))
         await real(courier, command, key, *members)
 
     monkeypatch.setattr(Courier, "forget", forget)
@@ -69,7 +111,7 @@ async def test_an_old_end_does_not_fail_a_job_that_was_retried(
     await backend.amend(OTHER, "parent", Retry())
     await backend.amend(QUEUE, "a", Retry())
     assert await state(backend, "a") is JobState.BLOCKED
-    for fields in edges:
+    for _, fields in edges:
         await server.xadd(outbox, fields)
     await backend.deliver(OTHER)
     assert await state(backend, "a") is JobState.BLOCKED
@@ -128,11 +170,8 @@ async def test_what_a_call_that_was_cut_off_has_left_is_handed_over_by_the_next(
     dependant = replace(job("c"), needs=(Need(QUEUE, "a"),))
     await backend.enqueue(OTHER, [dependant])
 
-    async def ended(calls: OutboxCalls, queue: str, outbox: bool = True) -> None:
-        pass
-
     with monkeypatch.context() as cut_off:
-        cut_off.setattr(OutboxCalls, "_deliver_soon", ended)
+        cut_off.setattr(OutboxCalls, "_deliver_soon", _nothing)
         await backend.amend(QUEUE, "a", Remove())
     assert await states_of(backend, "c", queue=OTHER) == [JobState.BLOCKED]
     if isinstance(next_call, Remove):
@@ -149,3 +188,140 @@ async def test_a_repeat_hands_over_what_its_first_try_has_left(stage: Stage, mon
     await stage.ours.amend(QUEUE, "a", Remove())
     assert cut.struck
     assert await states_of(stage.theirs, "c", queue=OTHER) == [JobState.FAILED]
+
+
+async def test_an_asking_that_comes_late_does_not_undo_a_newer_one(stage: Stage, straggler: Straggler) -> None:
+    backend = stage.theirs
+    await put(backend, "parent", queue=OTHER)
+    asking = put_dependant(stage.ours, "a", f"{OTHER}/parent")
+    async with straggler.stopped_before("link", asking):
+        while await backend.deliver(QUEUE):
+            pass
+        await finish(backend, "parent", Failed(ERROR), queue=OTHER)
+        assert await state(backend, "a") is JobState.FAILED
+        await backend.amend(OTHER, "parent", Retry())
+        await backend.amend(QUEUE, "a", Retry())
+    await finish(backend, "parent", Completed(b"1"), queue=OTHER)
+    assert await state(backend, "a") is JobState.WAITING
+
+
+@pytest.mark.parametrize("handed_over", [False, True])
+async def test_an_end_that_was_on_its_way_when_its_dependant_was_retried(
+    stage: Stage, handed_over: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = stage.theirs
+    await put(backend, "one", "two", queue=OTHER)
+    await put_dependant(backend, "a", f"{OTHER}/one", f"{OTHER}/two")
+    await finish(backend, "one", Failed(ERROR), queue=OTHER)
+    await backend.amend(OTHER, "one", Retry())
+    (lease,) = (await backend.exchange(OTHER, Exchange("v", "v/0", 1, claim=1))).leases
+    assert lease.id == "two"
+    done = Settlement("two", lease.token or 0, Completed(b"7", Retention(0)))
+    await backend.exchange(OTHER, Exchange("v", "v/0", 2, [done]))
+    with monkeypatch.context() as cut_off:
+        if not handed_over:
+            cut_off.setattr(OutboxCalls, "_deliver_soon", _nothing)
+        await backend.amend(QUEUE, "a", Retry())
+    for queue in (OTHER, QUEUE):
+        while await backend.deliver(queue):
+            pass
+    assert await state(backend, "a") is JobState.BLOCKED
+    await finish(backend, "one", Completed(b"1"), queue=OTHER)
+    assert await state(backend, "a") is JobState.WAITING
+    assert [one.result for one in await backend.inputs(QUEUE, "a")] == [b"1", b"7"]
+
+
+async def test_an_asking_whose_reply_was_lost_hears_the_end_of_a_job_that_is_gone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(stage.theirs, "parent", queue=OTHER)
+    cut = Cut(monkeypatch, stage.ours, How.LOST, "link")
+
+    async def gone() -> None:
+        (lease,) = (await stage.theirs.exchange(OTHER, Exchange("v", "v/0", 1, claim=1))).leases
+        done = Settlement("parent", lease.token or 0, Completed(b"7", Retention(0)))
+        await stage.theirs.exchange(OTHER, Exchange("v", "v/0", 2, [done]))
+
+    cut.interlude = gone
+    await put_dependant(stage.ours, "a", f"{OTHER}/parent")
+    assert cut.struck
+    while await stage.theirs.deliver(OTHER):
+        pass
+    assert await state(stage.theirs, "a") is JobState.WAITING
+    assert [one.result for one in await stage.theirs.inputs(QUEUE, "a")] == [b"7"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_flow_remembers_the_last_end_of_a_member(stage: Stage, straggler: Straggler, again: bool) -> None:
+    backend = stage.theirs
+    await backend.submit(QUEUE, NewFlow("f", [FlowMember(OTHER, job("a"), b"{}")]))
+    (lease,) = (await backend.exchange(OTHER, Exchange("v", "v/0", 1, claim=1))).leases
+    await backend.exchange(OTHER, Exchange("v", "v/0", 2, [Settlement("a", lease.token or 0, Failed(ERROR))]))
+    async with straggler.stopped_before("resolve", stage.ours.deliver(OTHER)):
+        await backend.amend(OTHER, "a", Retry())
+        if again:
+            await finish(backend, "a", Completed(b"1"), queue=OTHER)
+    flow = await backend.flow(QUEUE, "f")
+    assert flow is not None
+    assert [one.state for one in flow.ended.values()] == (["completed"] if again else [])
+    if not again:
+        await finish(backend, "a", Completed(b"1"), queue=OTHER)
+        flow = await backend.flow(QUEUE, "f")
+        assert flow is not None
+        assert [one.state for one in flow.ended.values()] == ["completed"]
+
+
+async def test_a_straggler_leaves_what_a_newer_flow_of_that_id_has_staged(
+    stage: Stage, straggler: Straggler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = NewFlow("f", [FlowMember(QUEUE, job("a"))])
+    async with straggler.stopped_before("open_gate", stage.ours.submit(QUEUE, flow)):
+        while await stage.theirs.deliver(QUEUE):
+            pass
+        await stage.theirs.control(QUEUE, Obliterate())
+        with monkeypatch.context() as cut_off:
+            cut_off.setattr(OutboxCalls, "_deliver_soon", _nothing)
+            assert await stage.theirs.submit(QUEUE, flow)
+    while await stage.theirs.deliver(QUEUE):
+        pass
+    assert await states_of(stage.theirs, "a") == [JobState.WAITING]
+
+
+@pytest.mark.parametrize("keep", [0, 5])
+async def test_many_heirs_of_a_job_that_a_worker_of_the_release_before_has_ended(
+    stage: Stage, server: redis.asyncio.Redis, keep: int
+) -> None:
+    backend = stage.theirs
+    await put(backend, "a")
+    for start in (0, 600):
+        await backend.enqueue(QUEUE, [replace(job(f"heir{start + n}"), needs=(Need(QUEUE, "a"),)) for n in range(600)])
+    (lease,) = await claim(backend)
+    await settle(backend, lease, Completed(b"1", Retention(keep)))
+    # It gave the list no number.
+    outbox = keys.outbox("jobqueue", QUEUE)
+    ((entry, fields),) = await entries_in(server, outbox)
+    await server.xdel(outbox, entry)
+    await server.xadd(outbox, {name: value for name, value in fields.items() if name != b"list"})
+    await server.hset(keys.named("jobqueue", QUEUE, "heirs:a"), "", "completed")
+    while await backend.deliver(QUEUE):
+        pass
+    assert (await backend.status(QUEUE)).counts[JobState.WAITING] == 1200
+    assert bool(await server.exists(keys.named("jobqueue", QUEUE, "heirs:a"))) == bool(keep)
+
+
+async def test_letters_that_pile_up_cost_an_operator_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = stage.theirs
+    await put(backend, *(str(number) for number in range(200)))
+    for lease in await claim(backend, 200):
+        await settle(backend, lease, Failed(ERROR, dead_letter="letters"))
+    await put(backend, "a")
+    asked: list[str] = []
+    real = Calls.command
+
+    async def command(calls: Calls, *words: Any) -> Any:
+        asked.append(str(words[0]))
+        return await real(calls, *words)
+
+    monkeypatch.setattr(Calls, "command", command)
+    await backend.amend(QUEUE, "a", Remove())
+    assert asked == []

@@ -21,6 +21,7 @@ _LATE_SECONDS = 0.5
 @dataclass(slots=True)
 class Weather:
     """What the network does to calls: a share of them is lost, before or after it was carried out, or answered late.
+    ``late_requests``: the share of exchanges that are given up, and carried out later, perhaps after their repeat.
     ``down``: nothing gets through. ``unnoticed``: the share of those who wait for a job, and hang up, that the server
     goes on serving.
     """
@@ -30,6 +31,7 @@ class Weather:
     lost_requests: float = 0.0
     lost_replies: float = 0.0
     late_replies: float = 0.0
+    late_requests: float = 0.0
     unnoticed: float = 0.0
     served_in_vain: set[asyncio.Future[Any]] = field(default_factory=set[asyncio.Future[Any]])
     down: bool = False
@@ -37,6 +39,16 @@ class Weather:
 
     def delay(self) -> float:
         return self.chance.expovariate(1 / self.latency)
+
+    def serve_in_vain(self, answer: asyncio.Future[Any]) -> None:
+        """Nobody hears it."""
+        self.served_in_vain.add(answer)
+        answer.add_done_callback(self.served_in_vain.discard)
+
+
+async def _later(weather: Weather, function: Callable[..., Coroutine[Any, Any, Any]], *words: Any, **named: Any) -> Any:
+    await asyncio.sleep(weather.chance.uniform(0, _LATE_SECONDS))
+    return await function(*words, **named)
 
 
 class Process:
@@ -101,14 +113,16 @@ class Process:
             await asyncio.sleep(weather.delay())
             await self.breathe(gate)
             raise BackendUnavailable("the request was lost")
+        if function.__name__ == "exchange" and weather.chance.random() < weather.late_requests:
+            weather.serve_in_vain(asyncio.ensure_future(_later(weather, function, *words, **named)))
+            raise BackendUnavailable("the request is on its way still")
         answer = asyncio.ensure_future(function(*words, **named))
         try:
             await asyncio.wait((answer, self.dead), return_when=asyncio.FIRST_COMPLETED)
         finally:
             # The server notices that a connection is gone, and forgets who waited there; but not always.
             if function.__name__ == "await_jobs" and weather.chance.random() < weather.unnoticed:
-                weather.served_in_vain.add(answer)
-                answer.add_done_callback(weather.served_in_vain.discard)
+                weather.serve_in_vain(answer)
             else:
                 answer.cancel()
         if not answer.done() or answer.cancelled():

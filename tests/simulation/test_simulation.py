@@ -66,7 +66,8 @@ def _forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     real = exchanging.exchange
 
     def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Any:
-        return real(shelf, dataclasses.replace(request, repeated=False), now_ms)
+        shelf.crew.calls.clear()
+        return real(shelf, request, now_ms)
 
     monkeypatch.setattr("jobqueue.backends.memory.backend.exchange", exchange)
 

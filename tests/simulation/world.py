@@ -116,6 +116,7 @@ class World:
         if self._kind_of_history == "mixed":
             weather.lost_requests = self.chance.choice((0, 0.02))
             weather.unnoticed = self.chance.choice((0, 0.5))
+            weather.late_requests = self.chance.choice((0, 0.02))
         return weather
 
     async def _look(self) -> None:

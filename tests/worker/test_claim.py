@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 
 import pytest
@@ -260,3 +261,12 @@ async def test_one_that_is_left_in_another_task_is_told_of_its_end_all_the_same(
         await claim.__aexit__(None, None, None)
     with pytest.raises(JobFailed, match="JobTimeout"):
         await job.result(timeout=10)
+
+
+async def test_a_claim_that_is_entered_in_two_children_of_a_fork_is_two(tickets: Queue) -> None:
+    await tickets.enqueue("ticket.created", 1)
+    await tickets.enqueue("ticket.created", 2)
+    here = tickets.claim()
+    there = copy.copy(here)
+    async with here as one, there as other:
+        assert {one.data, other.data} == {1, 2}

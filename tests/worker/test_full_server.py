@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import redis.asyncio
 
-from jobqueue import BackendFull, Job, Keep, NewJob, Queue, Registry, Worker
+from jobqueue import BackendFull, InvalidState, Job, JobNotFound, Keep, NewJob, Queue, Registry, Worker
 from jobqueue.backends import RedisBackend
 from jobqueue.backends.protocol import (
     Cancel,
@@ -21,6 +21,7 @@ from jobqueue.backends.protocol import (
     Presence,
     Progress,
     Promote,
+    Remove,
     Reprioritize,
     Reschedule,
     Resume,
@@ -28,6 +29,8 @@ from jobqueue.backends.protocol import (
     Settlement,
     Upkeep,
 )
+from jobqueue.backends.scheduling import ScheduleChange
+from jobqueue.model.links import Need
 from jobqueue.model.outcome import Cancelled
 from jobqueue.model.record import JobState
 from tests.servers import redis_binary, server, valkey_binary
@@ -135,3 +138,16 @@ async def test_operators_can_act_on_a_full_server(binary: str) -> None:
         assert await backend.amend("tickets", "a", Retry(data=b"2")) is JobState.WAITING
         await backend.control("tickets", Obliterate(force=True))
         assert (await backend.status("tickets")).counts[JobState.WAITING] == 0
+
+
+async def test_a_full_server_still_says_what_is_refused_anyhow(binary: str) -> None:
+    schedule = ScheduleChange("s", "another", None, "r1", b"{}", b"[]", None, None, anchor_ms=1)
+    needy = NewRecord("c", "n", b"1", needs=(Need("tickets", "nobody"),))
+    async with _filled(binary, "a", "b") as (backend, _, _):
+        assert not await backend.write_schedule("tickets", schedule)
+        with pytest.raises(JobNotFound):
+            await backend.amend("tickets", "nobody", Remove())
+        with pytest.raises(InvalidState):
+            await backend.amend("tickets", "b", Promote())
+        with pytest.raises(JobNotFound):
+            await backend.enqueue("tickets", [needy])

@@ -378,7 +378,7 @@ class Backend(Looking, Scheduling, Endpoints, Protocol):
         ...
 
     async def leave(self, queue: str, worker: str) -> None:
-        """Forget this worker: its presence, its orders and its callers' last exchanges. Its leases stay as they are."""
+        """Forget this worker: its presence and its orders. Its leases stay as they are."""
         ...
 
     async def annotate(self, queue: str, job_id: str, token: int, note: Note) -> bool:

@@ -15,7 +15,6 @@ _CALLER_MS = 600_000
 class Call:
     """A caller's last exchange, for its repeat: what it claimed (id and token) and what was refused."""
 
-    worker: str
     sequence: int
     at_ms: int
     claimed: tuple[tuple[str, int], ...]
@@ -40,8 +39,7 @@ class Crew:
         if presence is not None:
             self.presences[presence.worker] = replace(presence, last_seen_ms=now_ms)
         for worker in [name for name, lane in self.presences.items() if lane.last_seen_ms <= silent_since_ms]:
-            # It may be about to repeat its last exchange.
-            self._dismiss(worker)
+            self.forget(worker)
         if len(self.calls) > _CALLERS_KEPT:
             for caller in [name for name, call in self.calls.items() if now_ms - call.at_ms > _CALLER_MS]:
                 del self.calls[caller]
@@ -56,11 +54,6 @@ class Crew:
         self.order_bell.ring()
 
     def forget(self, worker: str) -> None:
-        """Its presence, its orders and its callers' last exchanges."""
-        self._dismiss(worker)
-        for caller in [caller for caller, call in self.calls.items() if call.worker == worker]:
-            del self.calls[caller]
-
-    def _dismiss(self, worker: str) -> None:
+        """Its presence and its orders; not its callers' last exchanges, which might yet be made once more."""
         self.presences.pop(worker, None)
         self.orders.pop(worker, None)

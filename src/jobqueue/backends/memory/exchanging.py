@@ -45,7 +45,7 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
         shelf.pass_on_room(now_ms)
     if leases or request.settlements or request.tallies or request.repeated:
         claimed = tuple([(record.id, record.token or 0) for record in leases])
-        shelf.crew.calls[request.caller] = Call(request.worker, request.sequence, now_ms, claimed, refused)
+        shelf.crew.calls[request.caller] = Call(request.sequence, now_ms, claimed, refused)
     shelf.journal.publish()
     shelf.claims = shelf.token
     look_again_ms = shelf.delayed.first_ms()

@@ -10,7 +10,6 @@ from typing import Self
 import redis.asyncio
 
 from jobqueue.backends.protocol import (
-    CALLERS,
     Amendment,
     Backend,
     Command,
@@ -222,8 +221,6 @@ class RedisBackend(LookCalls, ScheduleCalls, EndpointCalls, OutboxCalls):
     async def leave(self, queue: str, worker: str) -> None:
         for command, name in (("ZREM", "seen"), ("HDEL", "workers")):
             await self._calls.command(command, keys.named(self._namespace, queue, name), worker)
-        callers = (f"{worker}/{number}" for number in range(CALLERS))
-        await self._calls.command("HDEL", keys.named(self._namespace, queue, "calls"), *callers)
         await self._calls.command("DEL", keys.orders(self._namespace, queue, worker))
 
     async def annotate(self, queue: str, job_id: str, token: int, note: Note) -> bool:

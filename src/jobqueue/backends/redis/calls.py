@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -132,7 +133,8 @@ class Calls:
         """
         channel = self._idle_channels.pop() if self._idle_channels else self._new_channel()
         self._sequence += 1
-        sequence = sequence_word(self._sequence)
+        # A copy of this process (a snapshot that is started twice) has the same channel and number, at another moment.
+        sequence = f"{sequence_word(self._sequence)}{time.time_ns() // 100 % 1_000_000:06}"
 
         async def attempt(repeated: bool) -> Any:
             if shortcut and not repeated:

@@ -80,6 +80,10 @@ class Courier:
         """All of the flow is in its queues."""
         await self.calls.read("written", self.prefix(home), flow, gate)
 
+    async def delivered(self, home: str, flow: str, gate: str) -> None:
+        """All of the flow has been let go."""
+        await self.calls.read("delivered", self.prefix(home), flow, gate)
+
     async def forget(self, command: str, key: str, *members: str) -> None:
         """What is delivered needs not be delivered again; it could be."""
         await self.calls.repeat(lambda _: self.calls.command(command, key, *members))

@@ -50,6 +50,8 @@ class OutboxCalls(RedisPart):
         with contextlib.suppress(BackendError):
             while await self._deliver_edges(queue):
                 pass
+            meta = keys.named(self._namespace, queue, "meta")
+            await self._calls.repeat(lambda _: self._calls.command("HDEL", meta, "effects"))
 
 
 async def deliver(
@@ -84,7 +86,7 @@ async def _empty(
             case "edge":
                 edges[target].append(_edge(fields, _word(fields, "policy")))
             case "reopen":
-                edges[target].append(_edge(fields, "O"))
+                edges[target].append(_edge(fields, "O" + _word(fields, "number")))
             case "link":
                 links[target].append((_word(fields, "parent"), _word(fields, "heir"), _word(fields, "policy")))
             case "spread":

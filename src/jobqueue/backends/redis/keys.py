@@ -10,7 +10,7 @@ one declared key and derive the rest from it.
 options; data; a line each |
 | ``end:<id>``         | string | how it completed: "started finished", and its result on the next line |
 | ``life:<id>``        | hash   | what else became of it (failures, error, progress ...); while it waits again after a \
-retry, asked: a number, and for whom; most jobs have none |
+retry, asked: for whom it asked, and under which number; most jobs have none |
 | ``log:<id>``         | list   | its log lines |
 | ``waiting``          | zset   | priority * 2^32 + sequence |
 | ``delayed``          | zset   | due ms * 4096 + arrival |
@@ -26,21 +26,23 @@ two more lines a limited type and a group |
 lives, logged, linked, lined, keyed (whether any job has ever had such a key, waited for another, stood in ``aside``, \
 or asked for a unique key), \
 limited, bounded (whether there are limits to starting, to enqueueing), pace (what has started under the queue's \
-rate), awaited (until when a producer waits for room), stuck, asked, lists (counters), hooked (whether anybody is told \
-of jobs) |
+rate), awaited (until when a producer waits for room), stuck, retries, lists (counters), effects (whether somebody is \
+to look into the outbox), hooked (whether anybody is told of jobs) |
 | ``needs:<id>``       | hash   | what it still waits for: "queue/id" of a job, or its flow's gate, to policy \
 (f fail, r run, i ignore, g gate) |
 | ``inputs:<id>``      | hash   | what became of that: "queue/id" to "policy state", error or reason, result, by line |
 | ``heirs:<id>``       | hash   | whom to tell when it ends: "queue/id" of a job, to policy, or of a flow (F; S: with \
 the result); behind a policy the number of the asking ("f3", see life: asked), and of the list if it came while that \
-is read out ("f3+7"); '' the number of the list while the outbox has some still to tell |
-| ``list:<number>``    | hash   | such a list whose job has been forgotten meanwhile |
+is read out ("f3+7"); '' the number of the list while the outbox has some still to tell, ! behind it once the job is \
+gone |
+| ``list:<number>``    | hash   | such a list, where another job of that id has heirs meanwhile |
 | ``unique``           | hash   | a key to who holds it: "id since until ended next", "*" for what is not (holds.lua) |
 | ``lasting``          | zset   | ms until which a key is held whether its job is done or not |
 | ``staged:<flow>``    | hash   | a flow's jobs, by place, its gate once it is committed, and whether it has been \
 written, until they are let go; what is not committed expires |
 | ``graph:<flow>``     | hash   | what a flow remembers of its members, by "queue/id" |
 | ``ended:<flow>``     | hash   | those of them that have ended: "state ms", and result on the next line |
+| ``reopened:<flow>``  | hash   | those that have been retried: the number of the last retry that is known of |
 | ``flows`` ``flowed`` | zset   | flows under way, by ms of submission; the last that ended, like finished jobs     |
 | ``calls``            | hash   | caller to its last call: "sequence ms" and what it came to, so that it is carried \
 out once (calls.lua, writes.lua, exchange.lua); gates that are open |

@@ -98,7 +98,7 @@ async def deliver_flow(courier: Courier, home: str, flow: str, gate: str) -> Non
     for queue, job_ids in ids.items():
         for start in range(0, len(job_ids), _PART):
             await courier.open_gate(queue, gate, job_ids[start : start + _PART])
-    await courier.forget("DEL", f"{courier.prefix(home)}staged:{flow}")
+    await courier.delivered(home, flow, gate)
 
 
 def _ask(asked: dict[str, list[Asked]], parent: str, heir: str, policy: str) -> None:

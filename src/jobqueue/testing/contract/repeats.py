@@ -98,6 +98,14 @@ class RepeatContract:
         again = await backend.exchange(QUEUE, Exchange("w", "w/1", 2, claim=1, repeated=True))
         assert [lease.id for lease in again.leases] == ["a"]
 
+    async def test_one_that_comes_when_its_worker_has_left_does_nothing(self, backend: Backend) -> None:
+        request = Exchange("w", "w/1", 1, claim=1)
+        await backend.exchange(QUEUE, replace(request, claim=0, repeated=True))
+        await backend.leave(QUEUE, "w")
+        await put(backend, "a")
+        assert (await backend.exchange(QUEUE, request)).leases == []
+        assert await state(backend, "a") is JobState.WAITING
+
     async def test_upkeep_may_be_done_by_any_number(self, backend: Backend, clock: ManualClock) -> None:
         await put(backend, "a")
         await claim(backend, lease_ms=1000)

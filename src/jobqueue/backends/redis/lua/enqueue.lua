@@ -16,7 +16,7 @@
 --          the id, state and ms of that for each g. Or now, '', a job of this queue that is needed and missing. Or now, 'full', the
 --          limit, the group whose it is ('' the queue's): nothing was written. A call that is sent again is told the same
 -- COST: O(log n) for each job
--- INCLUDES: clock events order state lines finish holds links places unique room writes
+-- INCLUDES: clock events order state lines finish holds links places unique room full calls writes
 local P, now = KEYS[1], now_ms(ARGV[1])
 local caller, sequence, count = ARGV[2], ARGV[3], tonumber(ARGV[6])
 local now_text = score_text(now)

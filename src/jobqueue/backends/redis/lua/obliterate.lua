@@ -52,7 +52,8 @@ if ARGV[5] ~= '1' and redis.call('XLEN', P .. 'outbox') > 0 then return { 'deliv
 for _, name in ipairs({ 'flows', 'flowed' }) do
   local flows = redis.call('ZRANGE', P .. name, 0, 9)
   if #flows > 0 then
-    for _, flow in ipairs(flows) do redis.call('DEL', P .. 'graph:' .. flow, P .. 'ended:' .. flow, P .. 'staged:' .. flow) end
+    for _, flow in ipairs(flows) do redis.call('DEL', P .. 'graph:' .. flow, P .. 'ended:' .. flow, P .. 'reopened:' .. flow,
+        P .. 'staged:' .. flow) end
     redis.call('ZREM', P .. name, unpack(flows))
     return { 'more', {} }
   end

@@ -1,28 +1,31 @@
 -- blocked -> waiting, delayed, failed: a job that has ended tells its many heirs, a part of them at a time.
 -- KEYS: queue prefix
--- ARGV: now, parent id, cursor, state, detail, result, kind of error, number of the list
+-- ARGV: now, parent id, cursor, state, detail, result, kind of error, number of the list ('': of a release that gave none)
 -- RETURNS: cursor ('0': all are told), outbox
 -- COST: O(log n) for each heir told, about 500 of them
 -- INCLUDES: clock events order state lines finish holds links
 local P, now, id, list = KEYS[1], now_ms(ARGV[1]), ARGV[2], ARGV[8]
 local key, parent = P .. 'list:' .. list, own_queue(P) .. '/' .. id
-if redis.call('EXISTS', key) == 0 then
+local left = list ~= '' and redis.call('EXISTS', key) == 1
+if not left then
   key = P .. 'heirs:' .. id
+  local mark = redis.pcall('HGET', key, '')
+  left = mark == list .. '!'
   -- Told already; or the job has begun again and has come to another end since.
-  if redis.pcall('HGET', key, '') ~= list then return { '0', 0 } end
+  if list ~= '' and mark ~= list and not left then return { '0', 0 } end
 end
 local scan = redis.pcall('HSCAN', key, ARGV[3], 'COUNT', 500)
 if scan.err then scan = { '0', {} } end
 for i = 1, #scan[2], 2 do
   local later = tonumber(string.match(scan[2][i + 1], '%+(%d+)$'))
-  if not later or later < tonumber(list) then
+  if not later or later < (tonumber(list) or 0) then
     tell_heir(P, now, parent, scan[2][i], scan[2][i + 1], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
   end
 end
 settle_heirs(P, now)
 if scan[1] == '0' then
   redis.call('HDEL', key, '')
-  if key == P .. 'list:' .. list then redis.call('DEL', key) end
+  if left or (list == '' and redis.call('EXISTS', P .. 'job:' .. id) == 0) then redis.call('DEL', key) end
 end
 if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
 publish(P, now)

@@ -9,9 +9,9 @@ local replied = answered_before(P)
 if replied then return replied end
 local stored = redis.call('HGET', P .. 'endpoints', id)
 local known, was, since = string.match(stored or '', '^(%S*) (%S+) (%d+)\n')
-if known == revision then return answered(P, now, 1) end
-if (known or '') ~= expected then return answered(P, now, 0) end
-if not stored and redis.call('HLEN', P .. 'endpoints') >= tonumber(ARGV[11]) then return answered(P, now, -1) end
+if known == revision then return declined(P, now, 1) end
+if (known or '') ~= expected then return declined(P, now, 0) end
+if not stored and redis.call('HLEN', P .. 'endpoints') >= tonumber(ARGV[11]) then return declined(P, now, -1) end
 if state ~= 'on' then though_full(P) end
 if was ~= state then since = score_text(now) end
 redis.call('HSET', P .. 'endpoints', id,

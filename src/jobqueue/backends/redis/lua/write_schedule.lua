@@ -4,16 +4,16 @@
 --       expected tick ('' none)
 -- RETURNS: '1', '0' if it is not as expected, '-1' if there are too many
 -- COST: O(log n), and O(workers) if it will be the first to be due
--- INCLUDES: clock order schedules calls
+-- INCLUDES: clock order schedules full calls
 local P, now, id, expected, revision, due = KEYS[1], now_ms(ARGV[1]), ARGV[4], ARGV[5], ARGV[6], ARGV[10]
 local replied = answered_before(P)
 if replied then return replied end
 local key = P .. 'schedule:' .. id
 local known = schedule_of(P, id)
-if known and known[3] == revision then return answered(P, now, 1) end
-if (known and known[3] or '') ~= expected or (known and known[4] or '') ~= ARGV[15] then return answered(P, now, 0) end
+if known and known[3] == revision then return declined(P, now, 1) end
+if (known and known[3] or '') ~= expected or (known and known[4] or '') ~= ARGV[15] then return declined(P, now, 0) end
 if not known then
-  if redis.call('ZCARD', P .. 'schedules') >= tonumber(ARGV[14]) then return answered(P, now, -1) end
+  if redis.call('ZCARD', P .. 'schedules') >= tonumber(ARGV[14]) then return declined(P, now, -1) end
   redis.call('DEL', key)
 end
 local before = redis.call('ZRANGE', P .. 'schedules', 0, 0, 'WITHSCORES')[2]

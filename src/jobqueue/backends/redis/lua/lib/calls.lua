@@ -1,13 +1,25 @@
 -- What a caller's last call came to (see keys.py: calls), so that each call is carried out once: however often it is sent,
 -- whoever acts in between, and should its first try come after its repeat. For scripts whose ARGV begins with now, caller and
--- sequence. Sequences are of one length, so that they compare as they stand.
+-- sequence. A sequence is a number of 12 digits, and digits by which a call is known from one of a copy of its process; so it
+-- compares as it stands.
 
--- The answer of this very call, if it has been carried out; of a later one of its caller, nothing: nobody reads it any more.
+-- Whether the call of this sequence is of a later number than `sequence`.
+local function is_later(kept, sequence)
+  return string.sub(kept, 1, 12) > string.sub(sequence, 1, 12)
+end
+
+local function given_up()
+  return redis.error_reply('ERR its caller has made another call since, so this one is not carried out')
+end
+
+-- The answer of this very call, if it has been carried out.
 local function answered_before(P)
-  local last, words = string.match(redis.call('HGET', P .. 'calls', ARGV[2]) or '', '^(%d+) %d+ ?(.*)$')
-  if not last or last < ARGV[3] then return nil end
+  local kept = redis.call('HGET', P .. 'calls', ARGV[2])
+  if not kept or kept < ARGV[3] then return nil end
+  local last, words = string.match(kept, '^(%d+) %d+ ?(.*)$')
+  if last ~= ARGV[3] then return last and is_later(last, ARGV[3]) and given_up() or nil end
   local answer = {}
-  for word in string.gmatch(last == ARGV[3] and words or '', '%S+') do answer[#answer + 1] = word end
+  for word in string.gmatch(words, '%S+') do answer[#answer + 1] = word end
   return answer
 end
 
@@ -18,4 +30,10 @@ local function answered(P, now, ...)
   for i = 1, #answer do answer[i] = tostring(answer[i]) end
   redis.call('HSET', P .. 'calls', ARGV[2], ARGV[3] .. ' ' .. score_text(now) .. ' ' .. table.concat(answer, ' '))
   return answer
+end
+
+-- For a script that has not written anything: what takes no memory is said on a full server too.
+local function declined(P, now, ...)
+  though_full(P)
+  return answered(P, now, ...)
 end

@@ -10,12 +10,13 @@ end
 
 local function add_effect(P, ...)
   redis.call('XADD', P .. 'outbox', '*', ...)
+  if not edges.outbox then redis.call('HSET', P .. 'meta', 'effects', 1) end
   edges.outbox = true
 end
 
--- Whether the outbox has something to deliver, be it of a call before this one that was cut off.
+-- Whether the outbox has effects to deliver, be they of a call before this one that was cut off.
 local function outbox_waits(P)
-  return (edges.outbox or redis.call('XLEN', P .. 'outbox') > 0) and 1 or 0
+  return (edges.outbox or redis.call('HGET', P .. 'meta', 'effects')) and 1 or 0
 end
 
 local function pairs_in(key)
@@ -54,20 +55,28 @@ local function dependency_error(parent, state, detail, kind)
   return '{"type":"DependencyFailed","message":"dependency ' .. parent .. ' ' .. how .. '"}'
 end
 
--- Whether what is told to an heir under this word (see keys.py: heirs) is about what the job waited for before it was retried: it
--- has asked again since then.
-local function is_outdated(P, id, parent, word)
-  local stored = from_life(P, id, 'asked')
-  local number, asked = string.match(type(stored) == 'string' and stored or '', '^(%d+)( .*)$')
-  local known = asked and string.find(asked .. ' ', ' ' .. parent .. ' ', 1, true) and number or ''
-  return string.match(word, '^%a(%d*)') ~= known
+-- Which asking a word is about (see keys.py: heirs).
+local function number_of(word)
+  return tonumber(string.match(word, '^%a(%d+)')) or 0
 end
 
--- `parent` has come to `state`: what that means for `id`, which needs it. `word` is what its heir was told under, if any.
-local function resolve_edge(P, now, id, parent, state, detail, result, kind, word)
+-- Under which number a job has asked for this one again, after a retry ('' if it has not).
+local function asked_again(P, id, parent)
+  local stored = from_life(P, id, 'asked')
+  local _, last = string.find(type(stored) == 'string' and stored or '', ' ' .. parent .. ' ', 1, true)
+  return last and string.match(stored, '^%d+', last + 1) or ''
+end
+
+-- `parent` has come to `state`: what that means for `id`, which needs it. Nothing, if it is the answer to an earlier `asking`;
+-- then the word is returned under which the job asked since.
+local function resolve_edge(P, now, id, parent, state, detail, result, kind, asking)
   local needs = P .. 'needs:' .. id
   local policy = redis.pcall('HGET', needs, parent)
-  if type(policy) ~= 'string' or (word and is_outdated(P, id, parent, word)) then return end
+  if type(policy) ~= 'string' then return end
+  if asking then
+    local number = asked_again(P, id, parent)
+    if asking ~= (tonumber(number) or 0) then return policy .. number end
+  end
   redis.call('HDEL', needs, parent)
   local bad = state ~= 'completed'
   if policy ~= 'g' and not (bad and policy == 'i') then
@@ -107,12 +116,23 @@ local function outcome_of(P, id)
   return nil
 end
 
--- Whoever comes while the list is being read out (see settle_heirs) is not meant.
-local function add_heir(P, id, heir, word)
+-- A job's own list of heirs, and its number if it is being read out (see settle_heirs). One that was left by another job of that
+-- id goes on under its number alone.
+local function own_heirs(P, id)
   local key = P .. 'heirs:' .. id
   local list = redis.pcall('HGET', key, '')
-  if type(list) == 'string' then word = word .. '+' .. list end
-  redis.call('HSET', key, heir, word)
+  if type(list) ~= 'string' then return key, nil end
+  local left = string.match(list, '^(%d+)!$')
+  if left then redis.call('RENAME', key, P .. 'list:' .. left) end
+  return key, string.match(list, '^%d+$')
+end
+
+-- Whoever comes while the list is being read out is not meant. Who has asked already, then or since then, stays as he is.
+local function add_heir(P, id, heir, word)
+  local key, list = own_heirs(P, id)
+  local known = redis.pcall('HGET', key, heir)
+  if type(known) == 'string' and number_of(known) >= number_of(word) then return end
+  redis.call('HSET', key, heir, list and word .. '+' .. list or word)
 end
 
 -- A job of this queue hears from `parent` when that finishes, or at once if it has.
@@ -125,7 +145,7 @@ local function connect(P, now, id, parent, word)
   end
   local state, detail, result, kind = outcome_of(P, parent_id)
   if state then
-    resolve_edge(P, now, id, parent, state, detail, result, kind, word)
+    resolve_edge(P, now, id, parent, state, detail, result, kind)
   else
     add_heir(P, parent_id, own .. '/' .. id, word)
   end
@@ -154,7 +174,7 @@ local function block(P, now, id, wishes, link, gated)
     redis.call('HSET', P .. 'needs:' .. id, link.needs[i], link.needs[i + 1])
   end
   for i = 1, #link.heirs, 2 do
-    redis.call('HSET', P .. 'heirs:' .. id, link.heirs[i], link.heirs[i + 1])
+    redis.call('HSET', own_heirs(P, id), link.heirs[i], link.heirs[i + 1])
   end
   add_blocked(P, id, now)
   mark(P, 'linked')
@@ -187,12 +207,21 @@ end
 local function forget_flow(P, flow)
   redis.call('ZREM', P .. 'flows', flow)
   redis.call('ZREM', P .. 'flowed', flow)
-  redis.call('DEL', P .. 'graph:' .. flow, P .. 'ended:' .. flow)
+  redis.call('DEL', P .. 'graph:' .. flow, P .. 'ended:' .. flow, P .. 'reopened:' .. flow)
 end
 
--- The flow's own record of who has ended.
-local function note_ending(P, now, flow, member, state, at, result)
+-- How often a flow has heard that this member begins again: the highest number of these.
+local function reopening_of(P, flow, member)
+  local known = redis.pcall('HGET', P .. 'reopened:' .. flow, member)
+  return type(known) == 'string' and finite(known) or 0
+end
+
+-- The flow's own record of who has ended. `number` says after which retry; an end before a later one is no news.
+local function note_ending(P, now, flow, member, state, at, result, number)
   if not redis.pcall('HGET', P .. 'graph:' .. flow, member) then return end
+  local known = reopening_of(P, flow, member)
+  if number < known then return end
+  if number > known then redis.call('HSET', P .. 'reopened:' .. flow, member, score_text(number)) end
   local ended_key = P .. 'ended:' .. flow
   redis.call('HSET', ended_key, member, state .. ' ' .. at .. '\n' .. result)
   local size = redis.call('HLEN', P .. 'graph:' .. flow)
@@ -208,11 +237,10 @@ local function note_ending(P, now, flow, member, state, at, result)
 end
 
 -- A member that was retried has not ended any more.
-local function reopen(P, now, flow, member, at)
-  local noted = redis.pcall('HGET', P .. 'ended:' .. flow, member)
-  local ended_at = type(noted) == 'string' and finite(string.match(noted, '^%a+ (%d+)'))
-  if not ended_at or ended_at > at then return end
-  redis.call('HDEL', P .. 'ended:' .. flow, member)
+local function reopen(P, now, flow, member, number)
+  if not redis.pcall('HGET', P .. 'graph:' .. flow, member) or number <= reopening_of(P, flow, member) then return end
+  redis.call('HSET', P .. 'reopened:' .. flow, member, score_text(number))
+  if redis.call('HDEL', P .. 'ended:' .. flow, member) == 0 then return end
   if redis.call('ZREM', P .. 'flowed', flow) == 1 then redis.call('ZADD', P .. 'flows', score_text(now), flow) end
 end
 
@@ -225,9 +253,9 @@ local function tell_heir(P, now, parent, heir, word, state, detail, result, kind
     add_effect(P, 'kind', 'edge', 'to', queue, 'heir', id, 'parent', parent, 'policy', string.match(word, '^%a%d*'),
       'state', state, 'detail', detail, 'result', result, 'error', kind, 'at', score_text(now))
   elseif policy == 'F' or policy == 'S' then
-    note_ending(P, now, id, parent, state, score_text(now), result)
+    note_ending(P, now, id, parent, state, score_text(now), result, number_of(word))
   else
-    resolve_edge(P, now, id, parent, state, detail, result, kind, word)
+    resolve_edge(P, now, id, parent, state, detail, result, kind)
   end
 end
 
@@ -269,14 +297,17 @@ local function settle_heirs(P, now)
     at = at + 1
     local key, parent = P .. 'heirs:' .. id, own .. '/' .. id
     local count = redis.pcall('HLEN', key)
+    if type(count) == 'number' and count > 0 then
+      own_heirs(P, id)
+      count = redis.call('HLEN', key)
+    end
     if type(count) ~= 'number' then
       redis.call('DEL', key)
     elseif count > edges.left then
-      -- Too many for one script: the outbox tells them. The list gets a number, under which it stands by itself as soon as
-      -- its job is forgotten: another job may have that id then.
+      -- Too many for one script: the outbox tells them. The list gets a number, and a mark once its job is forgotten: another
+      -- one may have that id then.
       local list = score_text(redis.call('HINCRBY', P .. 'meta', 'lists', 1))
-      redis.call('HSET', key, '', list)
-      if redis.call('EXISTS', P .. 'job:' .. id) == 0 then redis.call('RENAME', key, P .. 'list:' .. list) end
+      redis.call('HSET', key, '', redis.call('EXISTS', P .. 'job:' .. id) == 1 and list or list .. '!')
       add_effect(P, 'kind', 'spread', 'to', own, 'parent', id, 'state', state, 'detail', detail, 'result', result,
         'error', kind, 'list', list)
     elseif count > 0 then
@@ -292,38 +323,44 @@ local function settle_heirs(P, now)
   return edges.outbox
 end
 
--- A finished job that begins again: what kept it from running is asked for anew. True if it waits for something.
+-- A finished job that begins again: what kept it from running is asked for anew, under a number by which the answer is known
+-- from one that is still on its way. True if it waits for something.
 local function relink(P, now, id)
   redis.pcall('HDEL', P .. 'life:' .. id, 'doomed')
-  local inputs = pairs_in(P .. 'inputs:' .. id)
+  local number = score_text(redis.call('HINCRBY', P .. 'meta', 'retries', 1))
+  local inputs, again = pairs_in(P .. 'inputs:' .. id), {}
   for i = 1, #inputs, 2 do
     local policy, state = string.match(inputs[i + 1], '^(%a) (%a+)')
     if policy == 'f' and state ~= 'completed' then
       redis.call('HDEL', P .. 'inputs:' .. id, inputs[i])
       redis.call('HSET', P .. 'needs:' .. id, inputs[i], 'f')
+      again[#again + 1] = inputs[i]
     end
   end
-  local heirs, own = pairs_in(P .. 'heirs:' .. id), own_queue(P)
+  local key, list = own_heirs(P, id)
+  local heirs, own = pairs_in(key), own_queue(P)
   for i = 1, #heirs, 2 do
-    if string.match(heirs[i + 1], '^[FS]') then
+    local word = string.match(heirs[i + 1], '^[FS]')
+    if word then
       local queue, flow = string.match(heirs[i], '^([^/]+)/(.+)$')
+      redis.call('HSET', key, heirs[i], word .. number .. (list and '+' .. list or ''))
       if queue == own then
-        reopen(P, now, flow, own .. '/' .. id, now)
+        reopen(P, now, flow, own .. '/' .. id, tonumber(number))
       else
-        add_effect(P, 'kind', 'reopen', 'to', queue, 'heir', flow, 'parent', own .. '/' .. id, 'at', score_text(now))
+        add_effect(P, 'kind', 'reopen', 'to', queue, 'heir', flow, 'parent', own .. '/' .. id, 'number', number)
       end
     end
   end
   if redis.call('EXISTS', P .. 'needs:' .. id) == 0 then return false end
   add_blocked(P, id, now)
-  local needs, asked = pairs_in(P .. 'needs:' .. id), {}
-  for i = 1, #needs, 2 do
-    if needs[i + 1] ~= 'g' then asked[#asked + 1] = i end
+  if #again > 0 then
+    local asked, before, now_asked = {}, from_life(P, id, 'asked'), {}
+    for n, parent in ipairs(again) do asked[n], now_asked[parent] = parent .. ' ' .. number, true end
+    for parent, earlier in string.gmatch(type(before) == 'string' and before or '', '(%S+) (%d+)') do
+      if not now_asked[parent] then asked[#asked + 1] = parent .. ' ' .. earlier end
+    end
+    put(P, id, 'asked', ' ' .. table.concat(asked, ' '))
+    for _, parent in ipairs(again) do connect(P, now, id, parent, 'f' .. number) end
   end
-  if #asked == 0 then return true end
-  local number, parents = score_text(redis.call('HINCRBY', P .. 'meta', 'asked', 1)), {}
-  for n, i in ipairs(asked) do parents[n] = needs[i] end
-  put(P, id, 'asked', number .. ' ' .. table.concat(parents, ' '))
-  for _, i in ipairs(asked) do connect(P, now, id, needs[i], needs[i + 1] .. number) end
   return true
 end

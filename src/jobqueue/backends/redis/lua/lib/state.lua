@@ -111,7 +111,7 @@ local function forget(P, ids)
       -- Heirs that are still to be told of an end keep their list (see settle_heirs).
       local list = not closing[id] and redis.pcall('HGET', P .. 'heirs:' .. id, '')
       if type(list) == 'string' then
-        redis.call('RENAME', P .. 'heirs:' .. id, P .. 'list:' .. list)
+        if string.match(list, '^%d+$') then redis.call('HSET', P .. 'heirs:' .. id, '', list .. '!') end
       elseif not closing[id] then
         gone[#gone + 1] = P .. 'heirs:' .. id
       end

@@ -1,6 +1,7 @@
 -- What a call that writes jobs came to, for when it is sent again (see keys.py: calls, and calls.lua): letters, unless all are
 -- w, and then place and stander of each that fell; or why it was refused.
 local function refused(P, now_text, ...)
+  though_full(P)
   local why = table.concat({ ... }, ' ')
   redis.call('HSET', P .. 'calls', ARGV[2], ARGV[3] .. ' ' .. now_text .. (why == '' and '' or ' -' .. why))
   return { now_text, ... }
@@ -9,9 +10,7 @@ end
 -- As it was when it was made, as far as that is still to be seen.
 local function answer_again(P, now, kept, sequence, count)
   local last, at, rest = string.match(kept, '^(%d+) (%d+) ?(.*)$')
-  if not last then return nil end
-  -- An older call has been given up by its caller.
-  if last ~= sequence then return { score_text(now), string.rep('w', count) } end
+  if last ~= sequence then return last and is_later(last, sequence) and given_up() or nil end
   local limit, group = string.match(rest, '^%-full (%d+) (.*)$')
   if limit then return { at, 'full', limit, group } end
   local missing = string.match(rest, '^%- (.*)$')
