@@ -139,6 +139,16 @@ class Lane:
         return not (self.rooms.limited or self.paced or one_by_one)
 
     @property
+    def may_ask(self) -> bool:
+        """Whether a pump may ask for jobs now. If not, whoever waits for one is told to come to an end first: a single
+        slot takes jobs in their order, and two answers could change it.
+        """
+        if self.slots > 1 or self.blind is None:
+            return True
+        self.blind.cancel()
+        return False
+
+    @property
     def busy(self) -> int:
         """How many jobs run here."""
         return len(self.running)
@@ -245,10 +255,7 @@ class Lane:
         """There may be something to claim: let a pump see."""
         self.look = True
         self.hints += 1
-        if self.blind is not None and self.slots == 1:
-            # Its jobs are taken in their order, so it never asks twice at a time: whoever waits for one asks now.
-            self.blind.cancel()
-        else:
+        if self.may_ask:
             self.nudge()
 
     def _look_at(self, due_ms: int | None, now_ms: int) -> None:
@@ -263,8 +270,10 @@ class Lane:
         self._slots.start_one()
 
     def _gathered(self) -> None:
-        # The job takes up no slot, so there may be room for more.
-        if self.look and self.hungry > 0:
+        # The job takes up no slot, so there may be room for more: what is in sight, or what the waker waits for.
+        if not self.look:
+            self._resting.set()
+        elif self.hungry > 0:
             self.nudge()
 
     def _ended(self, attempt: Attempt, outcome: Outcome | None, took: float) -> None:
@@ -329,13 +338,15 @@ class Lane:
             return
         self._ready.hand_back(_ALONE)
         self.gathering.hand_back(_ALONE)
+        if self.blind is not None:
+            self.blind.cancel()
         if self.lone_suspect is not None:
             self.cleared.set()
 
     @property
     def lone_suspect(self) -> JobRecord | None:
         """The suspect that waits here, if the lane holds no other job, runs none, and has asked for none."""
-        alone = len(self.held) <= 1 and not self.running and not self.asked
+        alone = len(self.held) <= 1 and not self.running and not self.asked and self.blind is None
         return self.quarantine.waiting if alone else None
 
     def try_suspect(self, *, held: bool) -> None:

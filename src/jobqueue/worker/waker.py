@@ -62,6 +62,8 @@ class Waker:
         lane.blind = None
         if page is not None:
             lane.take_in(page, claim=1, hints=hints, asked_at=began, repeated=repeated)
+            # It overtakes what a pump was answered before, which knows less.
+            lane.hints += 1
         lane.onlookers.tell()
         if page is not None and page.more and not page.leases:
             # What waits is not for somebody who wants one job and no suspect: a pump asks for all there is.

@@ -208,15 +208,18 @@ class Worker:
         for lane in self._lanes:
             lane.gathering.hurry()
         try:
-            while not await self._drained():
-                pass
+            look: bool | None = True
+            while look is not None:
+                look = await self._left(look=look)
         finally:
             if own:
                 await self.stop()
 
-    async def _drained(self) -> bool:
+    async def _left(self, *, look: bool) -> bool | None:
+        """Whether something waits to be claimed; None when all is drained. ``look`` for it, or only wait for it."""
         for lane, rounds in zip(self._lanes, self._rounds, strict=True):
-            lane.look_now()
+            if look:
+                lane.look_now()
             quiet = asyncio.ensure_future(lane.onlookers.until(lambda lane=lane: lane.is_quiet))
             await asyncio.wait({quiet, *([self._task] if self._task else [])}, return_when=asyncio.FIRST_COMPLETED)
             if not quiet.done():
@@ -232,8 +235,8 @@ class Worker:
                 if (active or lane.resting) and not lane.running:
                     # Another worker runs it, or a limit holds it: there is nothing here that could be waited on.
                     await asyncio.sleep(_OTHERS_PAUSE)
-                return False
-        return all(lane.is_quiet for lane in self._lanes)
+                return status.counts[JobState.WAITING] > 0
+        return None if all(lane.is_quiet for lane in self._lanes) else True
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stop.is_set():

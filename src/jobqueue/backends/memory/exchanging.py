@@ -111,6 +111,9 @@ def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]
 
 
 def _same_again(shelf: Shelf, last: Call, now_ms: int) -> Page:
+    if not last.claimed and not shelf.paused and shelf.count(JobState.WAITING) > 0:
+        # It may have come with a marker, of which nothing comes now.
+        shelf.wake()
     leases: list[JobRecord] = []
     for job_id, token in last.claimed:
         record = shelf.jobs.get(job_id)

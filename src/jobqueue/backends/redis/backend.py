@@ -28,7 +28,7 @@ from jobqueue.backends.redis import checks, codec, keys, linking
 from jobqueue.backends.redis.amending import amend
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.causes import nobody_listens
-from jobqueue.backends.redis.clients import client_for
+from jobqueue.backends.redis.clients import client_for, is_imitated
 from jobqueue.backends.redis.connection import Lines, Switchboard
 from jobqueue.backends.redis.controlling import control
 from jobqueue.backends.redis.delivering import OutboxCalls
@@ -44,6 +44,8 @@ from jobqueue.clock import SYSTEM_CLOCK, Clock
 from jobqueue.errors import BackendError, BackendUnavailable, ConfigurationError, WrongServer
 from jobqueue.logs import BACKEND_RISK, BACKEND_UNCHECKED, emit
 from jobqueue.model.record import JobState
+
+_SLICE = 0.1
 
 
 class RedisBackend(LookCalls, ScheduleCalls, EndpointCalls, OutboxCalls):
@@ -192,11 +194,18 @@ class RedisBackend(LookCalls, ScheduleCalls, EndpointCalls, OutboxCalls):
 
     async def wait(self, queue: str, seconds: float) -> bool:
         key = keys.wake(self._namespace, queue)
-        return bool(await self._calls.block(key, seconds, lambda left: ("BZPOPMIN", key, left)))
+        slices = [seconds]
+        if is_imitated(self._client):
+            # It does not notice that somebody hangs up, and would take the marker for him.
+            slices = [_SLICE] * int(seconds // _SLICE) + [max(0.001, seconds % _SLICE)]
+        for part in slices:
+            if await self._calls.block(key, part, lambda left: ("BZPOPMIN", key, left)):
+                return True
+        return False
 
     async def await_jobs(self, queue: str, seconds: float, request: Exchange) -> Page:
-        if self._clock.virtual:
-            # The script would be told the time at which the waiting began.
+        if self._clock.virtual or is_imitated(self._client):
+            # The script would be told the time at which the waiting began; or it would be run before that has ended.
             await self.wait(queue, seconds)
             return await self.exchange(queue, replace(request, repeated=True))
         key = keys.wake(self._namespace, queue)

@@ -38,6 +38,11 @@ def client_for(url: str, *, connect_timeout: float) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_pool(pool)
 
 
+def is_imitated(client: redis.asyncio.Redis) -> bool:
+    """Whether there is no server behind the client, but fakeredis."""
+    return type(client).__module__.partition(".")[0] == "fakeredis"
+
+
 def _pool(url: str, connect_timeout: float) -> ConnectionPool:
     scheme, _, rest = url.partition("://")
     path = rest.partition("?")[0].rpartition("@")[2].partition("/")[2]

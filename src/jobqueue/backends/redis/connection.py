@@ -111,9 +111,7 @@ class Line:
         Raises a BackendError, or NoScript. After BackendUnavailable the command may have run.
         """
         try:
-            wire = self._wire
-            if wire is None:
-                wire = await self._open(seconds)
+            wire = await self._open_wire(seconds)
             return await wire.ask(_pack(words), seconds)
         except (TimeoutError, RedisError, OSError) as error:
             raise await self._meaning(error) from error
@@ -129,9 +127,7 @@ class Line:
         if it were sent then. Raises as ``call``, and NotDone where ``first`` went through and the other was not run.
         """
         try:
-            wire = self._wire
-            if wire is None:
-                wire = await self._open(seconds)
+            wire = await self._open_wire(seconds)
             early, reply = await wire.ask_both(_pack(first), _pack(words), seconds)
         except (TimeoutError, RedisError, OSError) as error:
             raise await self._meaning(error) from error
@@ -158,6 +154,14 @@ class Line:
             # Disturbed; or a replica that was a primary, or a server that is loading: look again from the beginning.
             await self.close()
         return meaning
+
+    async def _open_wire(self, seconds: float) -> Wire:
+        if self._wire is not None:
+            if not self._wire.lost:
+                return self._wire
+            # The server has hung up while nobody asked it anything: no call has been lost by that.
+            await self.close()
+        return await self._open(seconds)
 
     async def _open(self, seconds: float) -> Wire:
         connection = self._pool.make_connection()

@@ -38,6 +38,11 @@ class Wire(Protocol):
         """Hang up at once."""
         ...
 
+    @property
+    def lost(self) -> bool:
+        """Whether it is known already that the connection is gone."""
+        ...
+
 
 def wire_of(connection: AbstractConnection) -> Wire:
     """The fastest wire for a connection that has just been opened."""
@@ -65,6 +70,10 @@ class ClientWire:
     async def close(self) -> None:
         await self._connection.disconnect(nowait=True)
 
+    @property
+    def lost(self) -> bool:
+        return False
+
     async def _outcome(self, packed: bytes, seconds: float) -> Any:
         try:
             return await self.ask(packed, seconds)
@@ -90,6 +99,10 @@ class DirectWire(asyncio.Protocol):
         self._give_up = 0.0
         self._alarm: asyncio.TimerHandle | None = None
         self._lost: Exception | None = None
+
+    @property
+    def lost(self) -> bool:
+        return self._lost is not None
 
     async def ask(self, packed: bytes, seconds: float) -> Any:
         if self._lost is not None:

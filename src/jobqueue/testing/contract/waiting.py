@@ -83,12 +83,14 @@ class WaitingContract:
         await put(backend, "a")
         assert ids(await backend.await_jobs(QUEUE, LONG, asked())) == []
         assert await state(backend, "a") is JobState.WAITING
+        assert await backend.wait(QUEUE, LONG), "the marker that it took goes to somebody else"
 
     async def test_one_that_comes_later_than_a_newer_one_claims_nothing(self, backend: Backend) -> None:
         await put(backend, "a", "b")
         assert ids(await backend.await_jobs(QUEUE, LONG, asked(sequence=2))) == ["a"]
         assert ids(await backend.await_jobs(QUEUE, LONG, asked(sequence=1))) == []
         assert await state(backend, "b") is JobState.WAITING
+        assert await backend.wait(QUEUE, LONG)
 
     async def test_a_marker_that_went_with_one_who_gave_up_is_set_again(self, backend: Backend) -> None:
         waiting = asyncio.create_task(backend.await_jobs(QUEUE, LONG, asked()))

@@ -35,6 +35,8 @@ if kept and kept > sequence then
   if last then
     -- An older one has been given up by its caller.
     if last ~= sequence then claimed, refused = '', '' end
+    -- It may have come with a marker, of which nothing comes now.
+    if claimed == '' and redis.call('HGET', P .. 'meta', 'paused') ~= '1' and count_waiting(P) > 0 then wake(P) end
     local token, ids, records, lives, lost = tonumber(first), {}, {}, {}, {}
     for id in string.gmatch(refused, '%S+') do lost[#lost + 1] = id end
     for id in string.gmatch(claimed, '%S+') do
