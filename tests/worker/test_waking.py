@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import anyio
 import fakeredis
 import pytest
 import redis.asyncio
@@ -155,11 +154,12 @@ async def test_a_suspect_waits_until_nobody_waits_for_another_job(registry: Regi
     suspect = JobRecord("s", "tickets", "n", state=JobState.ACTIVE, stalls=2, token=1, worker="w")
     async with Worker(Queue("tickets", backend=MemoryBackend()), registry=registry) as worker:
         lane = lane_of(worker)
-        waiting = lane.blind = anyio.CancelScope()
-        lane.take_in(Page([suspect], frozenset(), 0), claim=1, hints=lane.hints, asked_at=0, repeated=False)
-        assert waiting.cancel_called
-        assert lane.lone_suspect is None
-        lane.blind = None
+        with lane.vigil.waiting():
+            lane.take_in(Page([suspect], frozenset(), 0), claim=1, hints=lane.hints, asked_at=0, repeated=False)
+            assert lane.lone_suspect is None
+            await asyncio.sleep(60)
+        assert lane.lone_suspect is None, "it is not known yet what has come of it"
+        lane.vigil.over()
         assert lane.lone_suspect is suspect
 
 

@@ -15,7 +15,6 @@ import logging
 from collections.abc import Mapping
 from time import perf_counter
 
-import anyio
 from anyio.abc import TaskGroup
 
 from jobqueue.backends.protocol import Backend, Extension, Page, Settlement
@@ -42,6 +41,7 @@ from jobqueue.worker.ready import Ready
 from jobqueue.worker.reminder import Reminder
 from jobqueue.worker.rooms import Rooms
 from jobqueue.worker.slots import Slots
+from jobqueue.worker.vigil import Vigil
 
 _ALONE = "a job that has cost workers runs alone"
 _ANOTHER, _ANOTHER_MS = "another job that has cost workers runs in this worker", 1000
@@ -110,8 +110,7 @@ class Lane:
         self.running = self._slots.running
         self.hints = 0
         """How often somebody has said that there may be something to claim."""
-        self.blind: anyio.CancelScope | None = None
-        """In this a job is waited for, which may be claimed at any moment."""
+        self.vigil = Vigil()
         self._idle_pumps: list[asyncio.Future[None]] = []
         self._resting = asyncio.Event()
         self._exchanging = 0
@@ -143,9 +142,9 @@ class Lane:
         """Whether a pump may ask for jobs now. If not, whoever waits for one is told to come to an end first: a single
         slot takes jobs in their order, and two answers could change it.
         """
-        if self.slots > 1 or self.blind is None:
+        if self.slots > 1 or not self.vigil.kept:
             return True
-        self.blind.cancel()
+        self.vigil.break_off()
         return False
 
     @property
@@ -338,15 +337,14 @@ class Lane:
             return
         self._ready.hand_back(_ALONE)
         self.gathering.hand_back(_ALONE)
-        if self.blind is not None:
-            self.blind.cancel()
+        self.vigil.break_off()
         if self.lone_suspect is not None:
             self.cleared.set()
 
     @property
     def lone_suspect(self) -> JobRecord | None:
         """The suspect that waits here, if the lane holds no other job, runs none, and has asked for none."""
-        alone = len(self.held) <= 1 and not self.running and not self.asked and self.blind is None
+        alone = len(self.held) <= 1 and not self.running and not self.asked and not self.vigil.kept
         return self.quarantine.waiting if alone else None
 
     def try_suspect(self, *, held: bool) -> None:
@@ -399,7 +397,7 @@ class Lane:
     @property
     def is_settled(self) -> bool:
         """What was finished has been handed in."""
-        return not self.finished and not self._exchanging and not (self.stopping and self.blind)
+        return not self.finished and not self._exchanging and not (self.stopping and self.vigil.kept)
 
     @property
     def is_quiet(self) -> bool:
@@ -412,6 +410,5 @@ class Lane:
         self._ready.stop()
         self.gathering.stop()
         self._alarm.stop()
-        if self.blind is not None:
-            self.blind.cancel()
+        self.vigil.end()
         self.hand_back_ready()

@@ -54,12 +54,12 @@ class Waker:
         request = self._caller.request(1)
         hints, began = lane.hints, perf_counter()
         page: Page | None = None
-        with anyio.CancelScope() as lane.blind:
+        with lane.vigil.waiting():
             page = await self._job_or_nothing(request)
         repeated = page is None
         if page is None:
             page = await self._page_of_a_repeat(request)
-        lane.blind = None
+        lane.vigil.over()
         if page is not None:
             lane.take_in(page, claim=1, hints=hints, asked_at=began, repeated=repeated)
             # It overtakes what a pump was answered before, which knows less.
@@ -89,7 +89,7 @@ class Waker:
         while page is None:
             last = lane.stopping
             give_up = anyio.current_time() + _LAST_SECONDS if last else math.inf
-            with anyio.CancelScope(deadline=give_up) as lane.blind:
+            with lane.vigil.asking(give_up):
                 page, _ = await self._caller.answer(replace(request, claim=0 if last else 1, repeated=True))
             if last:
                 break
