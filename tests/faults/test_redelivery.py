@@ -12,7 +12,7 @@ import pytest
 import redis.asyncio
 
 from jobqueue.backends import RedisBackend
-from jobqueue.backends.protocol import Exchange, FlowMember, NewFlow, Obliterate, Purge, Remove, Retry, Settlement
+from jobqueue.backends.protocol import Cancel, Exchange, FlowMember, NewFlow, Obliterate, Remove, Retry, Settlement
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.courier import Courier
@@ -161,26 +161,6 @@ async def test_a_delivery_that_comes_when_all_is_done_leaves_nothing_behind(
     assert await keys_on(server) == before
 
 
-@pytest.mark.parametrize("next_call", [Remove(), Purge()])
-async def test_what_a_call_that_was_cut_off_has_left_is_handed_over_by_the_next(
-    stage: Stage, next_call: Remove | Purge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backend = stage.theirs
-    await put(backend, "a", "b")
-    dependant = replace(job("c"), needs=(Need(QUEUE, "a"),))
-    await backend.enqueue(OTHER, [dependant])
-
-    with monkeypatch.context() as cut_off:
-        cut_off.setattr(OutboxCalls, "_deliver_soon", _nothing)
-        await backend.amend(QUEUE, "a", Remove())
-    assert await states_of(backend, "c", queue=OTHER) == [JobState.BLOCKED]
-    if isinstance(next_call, Remove):
-        await backend.amend(QUEUE, "b", next_call)
-    else:
-        await backend.control(QUEUE, next_call)
-    assert await states_of(backend, "c", queue=OTHER) == [JobState.FAILED]
-
-
 async def test_a_repeat_hands_over_what_its_first_try_has_left(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     await put(stage.theirs, "a")
     await stage.theirs.enqueue(OTHER, [replace(job("c"), needs=(Need(QUEUE, "a"),))])
@@ -325,3 +305,95 @@ async def test_letters_that_pile_up_cost_an_operator_nothing(stage: Stage, monke
     monkeypatch.setattr(Calls, "command", command)
     await backend.amend(QUEUE, "a", Remove())
     assert asked == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_good_end_is_heard_whatever_was_asked_since(stage: Stage, again: bool, straggler: Straggler) -> None:
+    """The job is dropped with its end, so that nobody could be asked again."""
+    backend = stage.theirs
+    await put(backend, "parent", queue=OTHER)
+    await put_dependant(backend, "a", f"{OTHER}/parent")
+    await finish(backend, "parent", Failed(ERROR), queue=OTHER)
+    await backend.amend(OTHER, "parent", Retry())
+    if again:
+        await backend.amend(QUEUE, "a", Retry())
+        await backend.amend(QUEUE, "a", Remove())
+        await put_dependant(backend, "a", f"{OTHER}/parent")
+        await finish(backend, "parent", Completed(b"1", Retention(0)), queue=OTHER)
+    else:
+        # Its new asking comes after the end has been handed over.
+        async with straggler.stopped_before("link", stage.ours.amend(QUEUE, "a", Retry())):
+            await finish(backend, "parent", Completed(b"1", Retention(0)), queue=OTHER)
+    assert await state(backend, "a") is JobState.WAITING
+
+
+async def test_a_job_of_which_nobody_knows_any_more_is_freed_by_a_retry(
+    stage: Stage, server: redis.asyncio.Redis
+) -> None:
+    backend = stage.theirs
+    await put(backend, "parent", queue=OTHER)
+    await put_dependant(backend, "a", f"{OTHER}/parent")
+    # Gone with a failover.
+    await server.delete(keys.named("jobqueue", OTHER, "heirs:parent"))
+    await finish(backend, "parent", Completed(b"1"), queue=OTHER)
+    await backend.amend(QUEUE, "a", Cancel("stuck"))
+    await backend.amend(QUEUE, "a", Retry())
+    assert await state(backend, "a") is JobState.WAITING
+
+
+async def test_a_list_that_an_obliterated_queue_has_left_is_nobody_else_s(
+    stage: Stage, server: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = stage.theirs
+
+    async def many_heirs(job_id: str) -> None:
+        await put(backend, job_id)
+        for start in (0, 600):
+            heirs = [replace(job(f"{job_id}{start + n}"), needs=(Need(QUEUE, job_id),)) for n in range(600)]
+            await backend.enqueue(OTHER, heirs)
+
+    async def away(courier: Courier, *words: Any) -> None:
+        raise BackendUnavailable("the other queue's node is away")
+
+    await many_heirs("x")
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(Courier, "spread", away)
+        await backend.control(QUEUE, Obliterate(force=True))
+    assert not await server.exists(keys.named("jobqueue", QUEUE, "heirs:x"))
+    await many_heirs("y")
+    await put(backend, "x")
+    await put_dependant(backend, "k", "x")
+    (lease, _) = await claim(backend, 2)
+    assert lease.id == "y"
+    await settle(backend, lease, Completed(b"1"))
+    while await backend.deliver(QUEUE):
+        pass
+    assert (await backend.status(OTHER)).counts[JobState.WAITING] == 1200
+
+
+async def test_whoever_is_forgotten_leaves_no_heirs(stage: Stage, server: redis.asyncio.Redis) -> None:
+    backend = stage.theirs
+    for flow in range(3):
+        members = [FlowMember(QUEUE, job(f"{flow}-{number}"), b"{}") for number in range(50)]
+        await backend.submit(QUEUE, NewFlow(f"f{flow}", members))
+    for _ in range(3):
+        leases = await claim(backend, 50)
+        done = [Settlement(lease.id, lease.token or 0, Completed(b"1", Retention(20))) for lease in leases]
+        assert (await backend.exchange(QUEUE, Exchange("v", f"v/{leases[0].id[0]}", 1, done))).refused == frozenset()
+    left = {key for key in await keys_on(server) if b":heirs:" in key}
+    kept = {job.id for job in await backend.find(QUEUE, JobState.COMPLETED)}
+    assert {key.decode().rpartition(":")[2] for key in left} == kept
+
+
+async def test_a_flow_is_reopened_on_a_full_server(stage: Stage, server: redis.asyncio.Redis) -> None:
+    backend = stage.theirs
+    await backend.submit(QUEUE, NewFlow("f", [FlowMember(OTHER, job("a"), b"{}")]))
+    await finish(backend, "a", Failed(ERROR), queue=OTHER)
+    await server.config_set("maxmemory", 1)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        await backend.amend(OTHER, "a", Retry())
+        flow = await backend.flow(QUEUE, "f")
+    finally:
+        await server.config_set("maxmemory", 0)  # pyright: ignore[reportUnknownMemberType]
+    assert flow is not None
+    assert flow.ended == {}

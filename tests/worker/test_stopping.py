@@ -281,3 +281,17 @@ async def test_signals_do_not_reach_a_thread() -> None:
 
     with pytest.raises(InvalidOption, match="signals=False"):
         await asyncio.to_thread(run)
+
+
+async def test_two_workers_of_a_process_leave_signals_to_the_process(registry: Registry) -> None:
+    tickets = Queue("tickets", backend=MemoryBackend())
+    one, other = (Worker(tickets, registry=registry) for _ in range(2))
+    await one.start()
+    running = asyncio.create_task(one.run())
+    await asyncio.sleep(0)
+    await other.start()
+    asyncio.get_running_loop().call_later(0, signal.raise_signal, signal.SIGTERM)
+    await asyncio.wait_for(other.run(), 10)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "what is left ends the process"
+    await one.stop()
+    await asyncio.wait_for(running, 10)

@@ -189,8 +189,8 @@ class Worker:
         finally:
             for number, before in handlers.items():
                 loop.remove_signal_handler(number)
-                # One that was not made in Python cannot be put back; and what resists is to be ended.
-                if before is not None and not self._resisted:
+                # One that was not made in Python cannot be put back, nor one of a loop; what resists is to be ended.
+                if before is not None and not _is_of_a_loop(before) and not self._resisted:
                     signal.signal(number, before)
             if self._last_resort is not None and not self._resisted:
                 self._last_resort.cancel()
@@ -390,3 +390,8 @@ def _slots(queues: Sequence[Queue], concurrency: int | Mapping[Any, int]) -> dic
         if isinstance(number, bool) or not 1 <= number <= MOST_SLOTS:
             raise InvalidOption(f"concurrency of {name!r} must be from 1 to {MOST_SLOTS}, not {number!r}")
     return wanted
+
+
+def _is_of_a_loop(handler: object) -> bool:
+    """Whether an event loop has put it there, which does nothing without the loop's own list."""
+    return str(getattr(handler, "__module__", "")).partition(".")[0] in ("asyncio", "uvloop")

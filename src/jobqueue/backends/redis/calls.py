@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from jobqueue.backends.redis.codec import Word
-from jobqueue.backends.redis.connection import Line, Lines, NoScript, NotDone
+from jobqueue.backends.redis.connection import GivenUp, Line, Lines, NoScript, NotDone
 from jobqueue.backends.redis.forking import watch
 from jobqueue.backends.redis.scripts import script
 from jobqueue.errors import BackendClosed, BackendUnavailable
@@ -132,9 +132,7 @@ class Calls:
         by an empty answer.
         """
         channel = self._idle_channels.pop() if self._idle_channels else self._new_channel()
-        self._sequence += 1
-        # A copy of this process (a snapshot that is started twice) has the same channel and number, at another moment.
-        sequence = f"{sequence_word(self._sequence)}{time.time_ns() // 100 % 1_000_000:06}"
+        sequence = self._next_sequence()
 
         async def attempt(repeated: bool) -> Any:
             if shortcut and not repeated:
@@ -145,8 +143,18 @@ class Calls:
 
         try:
             return await self.repeat(attempt)
+        except GivenUp:
+            # The copy has gone on under the names of the original: from here on it has names of its own.
+            self.begin_anew()
+            channel, sequence = self._new_channel(), self._next_sequence()
+            return await self.repeat(attempt)
         finally:
             self._idle_channels.append(channel)
+
+    def _next_sequence(self) -> str:
+        # A copy of this process (a snapshot that is started twice) has the same channel and number, at another moment.
+        self._sequence += 1
+        return f"{sequence_word(self._sequence)}{time.time_ns() // 100 % 1_000_000:06}"
 
     def _new_channel(self) -> str:
         self._channels += 1

@@ -58,6 +58,10 @@ class NoScript(Exception):
     """The server does not know the script (it was restarted, or its scripts were flushed)."""
 
 
+class GivenUp(BackendError):
+    """The caller of this call has made another one since, as far as the server knows: nothing was done."""
+
+
 class NotDone(Exception):
     """The first of two commands went through, and the second was not run."""
 
@@ -249,6 +253,8 @@ def translated(error: BaseException) -> BaseException:
         word = inner[1]
     if word == "NOSCRIPT" or text.startswith("No matching script"):
         return NoScript()
+    if word == "GIVENUP":
+        return GivenUp()
     if word in _ELSEWHERE:
         return Redirected(text)
     if isinstance(error, AskError):

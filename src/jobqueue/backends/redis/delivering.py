@@ -50,8 +50,6 @@ class OutboxCalls(RedisPart):
         with contextlib.suppress(BackendError):
             while await self._deliver_edges(queue):
                 pass
-            meta = keys.named(self._namespace, queue, "meta")
-            await self._calls.repeat(lambda _: self._calls.command("HDEL", meta, "effects"))
 
 
 async def deliver(

@@ -9,8 +9,7 @@ one declared key and derive the rest from it.
 | ``job:<id>``         | string | the job as it was enqueued: "created priority type" and, if it has one, " @group"; \
 options; data; a line each |
 | ``end:<id>``         | string | how it completed: "started finished", and its result on the next line |
-| ``life:<id>``        | hash   | what else became of it (failures, error, progress ...); while it waits again after a \
-retry, asked: for whom it asked, and under which number; most jobs have none |
+| ``life:<id>``        | hash   | what else became of it (failures, error, progress ...); most jobs have none |
 | ``log:<id>``         | list   | its log lines |
 | ``waiting``          | zset   | priority * 2^32 + sequence |
 | ``delayed``          | zset   | due ms * 4096 + arrival |
@@ -26,13 +25,14 @@ two more lines a limited type and a group |
 lives, logged, linked, lined, keyed (whether any job has ever had such a key, waited for another, stood in ``aside``, \
 or asked for a unique key), \
 limited, bounded (whether there are limits to starting, to enqueueing), pace (what has started under the queue's \
-rate), awaited (until when a producer waits for room), stuck, retries, lists (counters), effects (whether somebody is \
-to look into the outbox), hooked (whether anybody is told of jobs) |
+rate), awaited (until when a producer waits for room), stuck, retries, lists (counters), hooked (whether anybody is \
+told of jobs) |
 | ``needs:<id>``       | hash   | what it still waits for: "queue/id" of a job, or its flow's gate, to policy \
 (f fail, r run, i ignore, g gate) |
+| ``asked:<id>``       | hash   | of those that it has asked for again, since it was retried: the number of the retry |
 | ``inputs:<id>``      | hash   | what became of that: "queue/id" to "policy state", error or reason, result, by line |
 | ``heirs:<id>``       | hash   | whom to tell when it ends: "queue/id" of a job, to policy, or of a flow (F; S: with \
-the result); behind a policy the number of the asking ("f3", see life: asked), and of the list if it came while that \
+the result); behind a policy the number of the asking ("f3", see asked), and of the list if it came while that \
 is read out ("f3+7"); '' the number of the list while the outbox has some still to tell, ! behind it once the job is \
 gone |
 | ``list:<number>``    | hash   | such a list, where another job of that id has heirs meanwhile |

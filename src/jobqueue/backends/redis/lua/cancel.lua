@@ -20,7 +20,7 @@ if state == 'active' then
   end
   tell('cancelling', id, one_line(reason))
   publish(P, now)
-  return answered(P, now, 'active', outbox_waits(P))
+  return answered(P, now, 'active')
 end
 if state ~= 'waiting' and state ~= 'delayed' and state ~= 'blocked' then return answered(P, now, 'refused', state) end
 leave_state(P, state, id)
@@ -29,4 +29,4 @@ cancelled(P, id, now, nil, reason, tonumber(ARGV[6]), tonumber(ARGV[7]))
 settle_heirs(P, now)
 if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
 publish(P, now)
-return answered(P, now, 'cancelled', outbox_waits(P))
+return answered(P, now, 'cancelled', edges.outbox and 1 or 0)

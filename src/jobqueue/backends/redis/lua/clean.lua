@@ -43,4 +43,4 @@ if #ids > 0 then
   settle_heirs(P, now)
   publish(P, now)
 end
-return { ids, kept, reached and 1 or 0, outbox_waits(P) }
+return { ids, kept, reached and 1 or 0, edges.outbox and 1 or 0 }

@@ -32,6 +32,5 @@ if ARGV[6] == '1' then
   redis.call('ZADD', P .. 'flows', score_text(now), flow)
 end
 mark(P, 'linked')
-redis.call('HSET', P .. 'meta', 'effects', 1)
 redis.call('XADD', P .. 'outbox', '*', 'kind', 'flow', 'flow', flow, 'gate', ARGV[9])
 return answered(P, now, 'ok')

@@ -6,16 +6,24 @@
 -- INCLUDES: clock events order state lines finish holds links
 local P, answers = KEYS[1], {}
 
--- The end of a job that is gone, as long as it lies in the outbox for this heir.
-local function end_on_its_way(id, heir)
-  for _, entry in ipairs(redis.call('XREVRANGE', P .. 'outbox', '+', '-', 'COUNT', 100)) do
+-- The ends that lie in the outbox: by the job that has ended, and, where one heir is told, by that.
+local ends
+local function read_ends()
+  ends = {}
+  for _, entry in ipairs(redis.call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', 100)) do
     local found = {}
     for i = 1, #entry[2], 2 do found[entry[2][i]] = entry[2][i + 1] end
-    local told = found.kind == 'edge' and found.parent == own_queue(P) .. '/' .. id and found.to .. '/' .. found.heir == heir
-    if told or (found.kind == 'spread' and found.parent == id) then
-      return { found.state, found.detail, found.result, found.error }
-    end
+    local told = { found.state, found.detail, found.result, found.error }
+    if found.kind == 'edge' then ends[found.parent .. ' ' .. found.to .. '/' .. found.heir] = told end
+    if found.kind == 'spread' then ends[own_queue(P) .. '/' .. found.parent] = told end
   end
+end
+
+-- The end of a job that is gone, as long as its heir has not been told.
+local function end_on_its_way(id, heir)
+  if not ends then read_ends() end
+  local job = own_queue(P) .. '/' .. id
+  return ends[job .. ' ' .. heir] or ends[job]
 end
 
 for at = 1, #ARGV, 3 do

@@ -58,9 +58,16 @@ for _, name in ipairs({ 'flows', 'flowed' }) do
     return { 'more', {} }
   end
 end
--- Those that could not be told.
-local lists = finite(redis.call('HGET', P .. 'meta', 'lists') or '0') or 0
-for number = math.max(1, lists - 999), lists do redis.call('DEL', P .. 'list:' .. score_text(number)) end
+-- Lists of those that could not be told.
+for _, entry in ipairs(redis.call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', 1000)) do
+  local found = {}
+  for i = 1, #entry[2], 2 do found[entry[2][i]] = entry[2][i + 1] end
+  if found.kind == 'spread' and found.list then
+    redis.call('DEL', P .. 'list:' .. found.list)
+    local heirs = P .. 'heirs:' .. found.parent
+    if redis.pcall('HGET', heirs, '') == found.list .. '!' then redis.call('DEL', heirs) end
+  end
+end
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'seen', 0, -1)) do redis.call('DEL', P .. 'orders:' .. worker) end
 for _, name in ipairs({ 'meta', 'wake', 'events', 'outbox', 'leases', 'cancelling', 'expiring', 'retention', 'calls',
   'workers', 'seen', 'declared', 'limits', 'overrides', 'groups', 'turns', 'resting', 'rates', 'fading', 'parked',

@@ -3,8 +3,9 @@
 -- ARGV: now, gate, then ids
 -- RETURNS: '', outbox
 -- COST: O(log n) for each id
--- INCLUDES: clock events order state lines finish holds links
+-- INCLUDES: clock events order state lines finish holds links full
 local P, now, gate = KEYS[1], now_ms(ARGV[1]), 'flow/' .. ARGV[2]
+though_full(P)
 redis.call('HSET', P .. 'calls', gate, '1 ' .. score_text(now))
 for at = 3, #ARGV do resolve_edge(P, now, ARGV[at], gate, 'completed', '', '', '') end
 settle_heirs(P, now)

@@ -22,4 +22,4 @@ if #ids > 0 then
   settle_heirs(P, now)
   publish(P, now)
 end
-return { ids, outbox_waits(P) }
+return { ids, edges.outbox and 1 or 0 }

@@ -18,4 +18,4 @@ tell('removed', id)
 settle_heirs(P, now)
 if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
 publish(P, now)
-return answered(P, now, state, outbox_waits(P))
+return answered(P, now, state, edges.outbox and 1 or 0)

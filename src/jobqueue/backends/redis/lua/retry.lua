@@ -26,4 +26,4 @@ if ARGV[5] == '1' then
 end
 revive(P, state, { id }, now)
 publish(P, now)
-return answered(P, now, state_of(P, id) or 'failed', outbox_waits(P))
+return answered(P, now, state_of(P, id) or 'failed', edges.outbox and 1 or 0)

@@ -24,4 +24,4 @@ if has(P, 'keyed') then
 end
 revive(P, 'failed', ids, now)
 publish(P, now)
-return { ids, outbox_waits(P), kept }
+return { ids, edges.outbox and 1 or 0, kept }

@@ -3,7 +3,7 @@
 -- ARGV: now, parent id, cursor, state, detail, result, kind of error, number of the list ('': of a release that gave none)
 -- RETURNS: cursor ('0': all are told), outbox
 -- COST: O(log n) for each heir told, about 500 of them
--- INCLUDES: clock events order state lines finish holds links
+-- INCLUDES: clock events order state lines finish holds links full
 local P, now, id, list = KEYS[1], now_ms(ARGV[1]), ARGV[2], ARGV[8]
 local key, parent = P .. 'list:' .. list, own_queue(P) .. '/' .. id
 local left = list ~= '' and redis.call('EXISTS', key) == 1
@@ -14,6 +14,7 @@ if not left then
   -- Told already; or the job has begun again and has come to another end since.
   if list ~= '' and mark ~= list and not left then return { '0', 0 } end
 end
+though_full(P)
 local scan = redis.pcall('HSCAN', key, ARGV[3], 'COUNT', 500)
 if scan.err then scan = { '0', {} } end
 for i = 1, #scan[2], 2 do

@@ -9,7 +9,7 @@ local function is_later(kept, sequence)
 end
 
 local function given_up()
-  return redis.error_reply('ERR its caller has made another call since, so this one is not carried out')
+  return redis.error_reply('GIVENUP its caller has made another call since, so this one is not carried out')
 end
 
 -- The answer of this very call, if it has been carried out.

@@ -10,13 +10,7 @@ end
 
 local function add_effect(P, ...)
   redis.call('XADD', P .. 'outbox', '*', ...)
-  if not edges.outbox then redis.call('HSET', P .. 'meta', 'effects', 1) end
   edges.outbox = true
-end
-
--- Whether the outbox has effects to deliver, be they of a call before this one that was cut off.
-local function outbox_waits(P)
-  return (edges.outbox or redis.call('HGET', P .. 'meta', 'effects')) and 1 or 0
 end
 
 local function pairs_in(key)
@@ -33,7 +27,8 @@ local function unblock(P, id, now)
   redis.call('ZREM', P .. 'blocked', id)
   local wish = redis.pcall('HMGET', P .. 'life:' .. id, 'due', 'lifo')
   if wish.err then wish = {} end
-  redis.pcall('HDEL', P .. 'life:' .. id, 'due', 'lifo', 'asked')
+  redis.pcall('HDEL', P .. 'life:' .. id, 'due', 'lifo')
+  redis.call('DEL', P .. 'asked:' .. id)
   local due = wish[1] and finite(wish[1])
   if due and string.sub(wish[1], 1, 1) == '+' then due = now + due end
   if due and due > now then
@@ -62,20 +57,26 @@ end
 
 -- Under which number a job has asked for this one again, after a retry ('' if it has not).
 local function asked_again(P, id, parent)
-  local stored = from_life(P, id, 'asked')
-  local _, last = string.find(type(stored) == 'string' and stored or '', ' ' .. parent .. ' ', 1, true)
-  return last and string.match(stored, '^%d+', last + 1) or ''
+  local number = redis.pcall('HGET', P .. 'asked:' .. id, parent)
+  return type(number) == 'string' and string.match(number, '^%d+$') or ''
 end
 
--- `parent` has come to `state`: what that means for `id`, which needs it. Nothing, if it is the answer to an earlier `asking`;
+-- Numbers of one kind rise, also where the queue was obliterated in between.
+local function next_number(P, now, kind)
+  local number = score_text(math.max(now, (finite(redis.call('HGET', P .. 'meta', kind)) or 0) + 1))
+  redis.call('HSET', P .. 'meta', kind, number)
+  return number
+end
+
+-- `parent` has come to `state`: what that means for `id`, which needs it. Nothing, if it is a bad answer to an earlier `asking`:
 -- then the word is returned under which the job asked since.
 local function resolve_edge(P, now, id, parent, state, detail, result, kind, asking)
   local needs = P .. 'needs:' .. id
   local policy = redis.pcall('HGET', needs, parent)
   if type(policy) ~= 'string' then return end
-  if asking then
+  if asking and state ~= 'completed' then
     local number = asked_again(P, id, parent)
-    if asking ~= (tonumber(number) or 0) then return policy .. number end
+    if asking < (tonumber(number) or 0) then return policy .. number end
   end
   redis.call('HDEL', needs, parent)
   local bad = state ~= 'completed'
@@ -306,7 +307,7 @@ local function settle_heirs(P, now)
     elseif count > edges.left then
       -- Too many for one script: the outbox tells them. The list gets a number, and a mark once its job is forgotten: another
       -- one may have that id then.
-      local list = score_text(redis.call('HINCRBY', P .. 'meta', 'lists', 1))
+      local list = next_number(P, now, 'lists')
       redis.call('HSET', key, '', redis.call('EXISTS', P .. 'job:' .. id) == 1 and list or list .. '!')
       add_effect(P, 'kind', 'spread', 'to', own, 'parent', id, 'state', state, 'detail', detail, 'result', result,
         'error', kind, 'list', list)
@@ -323,18 +324,18 @@ local function settle_heirs(P, now)
   return edges.outbox
 end
 
--- A finished job that begins again: what kept it from running is asked for anew, under a number by which the answer is known
--- from one that is still on its way. True if it waits for something.
+-- A finished job that begins again: what kept it from running is asked for anew, under a number by which a bad answer is known
+-- from one that is still on its way; what it waited for besides is asked for as before. True if it waits for something.
 local function relink(P, now, id)
   redis.pcall('HDEL', P .. 'life:' .. id, 'doomed')
-  local number = score_text(redis.call('HINCRBY', P .. 'meta', 'retries', 1))
-  local inputs, again = pairs_in(P .. 'inputs:' .. id), {}
+  local number = next_number(P, now, 'retries')
+  local inputs = pairs_in(P .. 'inputs:' .. id)
   for i = 1, #inputs, 2 do
     local policy, state = string.match(inputs[i + 1], '^(%a) (%a+)')
     if policy == 'f' and state ~= 'completed' then
       redis.call('HDEL', P .. 'inputs:' .. id, inputs[i])
       redis.call('HSET', P .. 'needs:' .. id, inputs[i], 'f')
-      again[#again + 1] = inputs[i]
+      redis.call('HSET', P .. 'asked:' .. id, inputs[i], number)
     end
   end
   local key, list = own_heirs(P, id)
@@ -353,14 +354,12 @@ local function relink(P, now, id)
   end
   if redis.call('EXISTS', P .. 'needs:' .. id) == 0 then return false end
   add_blocked(P, id, now)
-  if #again > 0 then
-    local asked, before, now_asked = {}, from_life(P, id, 'asked'), {}
-    for n, parent in ipairs(again) do asked[n], now_asked[parent] = parent .. ' ' .. number, true end
-    for parent, earlier in string.gmatch(type(before) == 'string' and before or '', '(%S+) (%d+)') do
-      if not now_asked[parent] then asked[#asked + 1] = parent .. ' ' .. earlier end
-    end
-    put(P, id, 'asked', ' ' .. table.concat(asked, ' '))
-    for _, parent in ipairs(again) do connect(P, now, id, parent, 'f' .. number) end
+  local needs, undelivered = pairs_in(P .. 'needs:' .. id), false
+  for i = 1, #needs, 2 do undelivered = undelivered or string.match(needs[i], '^flow/') end
+  -- Whoever delivers its flow will ask for the rest.
+  for i = 1, #needs, 2 do
+    local asked = needs[i + 1] ~= 'g' and asked_again(P, id, needs[i])
+    if asked and (asked == number or not undelivered) then connect(P, now, id, needs[i], needs[i + 1] .. asked) end
   end
   return true
 end

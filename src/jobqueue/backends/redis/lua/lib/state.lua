@@ -106,8 +106,9 @@ local function forget(P, ids)
   if has(P, 'logged') then redis.call('DEL', unpack(keys_of(P .. 'log:', ids))) end
   if has(P, 'linked') then
     local gone = keys_of(P .. 'needs:', ids)
-    for i, id in ipairs(ids) do
-      gone[count + i] = P .. 'inputs:' .. id
+    for _, id in ipairs(ids) do
+      gone[#gone + 1] = P .. 'inputs:' .. id
+      gone[#gone + 1] = P .. 'asked:' .. id
       -- Heirs that are still to be told of an end keep their list (see settle_heirs).
       local list = not closing[id] and redis.pcall('HGET', P .. 'heirs:' .. id, '')
       if type(list) == 'string' then
