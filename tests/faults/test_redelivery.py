@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -97,14 +97,14 @@ async def test_an_old_end_does_not_fail_a_job_that_was_retried(
     await put_dependant(backend, "a", f"{OTHER}/parent")
     # Handed over, and the one who did it ended before he could say so.
     taken: list[list[Any]] = []
-    real = Courier.forget
+    real = Courier.take_out
 
-    async def forget(courier: Courier, command: str, key: str, *members: str) -> None:
+    async def take_out(courier: Courier, key: str, entry_ids: Sequence[str]) -> None:
         if key == outbox:
             taken.append(await entries_in(server, outbox))
-        await real(courier, command, key, *members)
+        await real(courier, key, entry_ids)
 
-    monkeypatch.setattr(Courier, "forget", forget)
+    monkeypatch.setattr(Courier, "take_out", take_out)
     await finish(backend, "parent", Failed(ERROR), queue=OTHER)
     assert await state(backend, "a") is JobState.FAILED
     (edges,) = taken

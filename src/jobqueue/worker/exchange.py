@@ -27,7 +27,7 @@ class Pump:
         while True:
             # What waits for a place is claimed along with the settlement that frees it.
             hungry = lane.hungry if lane.look or (lane.crowded and lane.finished) else 0
-            if hungry > 0 and not lane.may_ask:
+            if hungry > 0 and not lane.make_room_to_ask():
                 hungry = 0
             claim = min(self._share + lane.prefetch.ahead, hungry, MAX_BATCH) if hungry > 0 else 0
             if not (lane.finished or claim or lane.rearm):

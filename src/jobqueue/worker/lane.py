@@ -137,10 +137,9 @@ class Lane:
         one_by_one = self.slots == 1 and self._alarm.is_set
         return not (self.rooms.limited or self.paced or one_by_one)
 
-    @property
-    def may_ask(self) -> bool:
-        """Whether a pump may ask for jobs now. If not, whoever waits for one is told to come to an end first: a single
-        slot takes jobs in their order, and two answers could change it.
+    def make_room_to_ask(self) -> bool:
+        """Whether a pump may ask for jobs now. If not, the vigil is broken off, after which it may: a single slot takes
+        jobs in their order, and two answers could change it.
         """
         if self.slots > 1 or not self.vigil.kept:
             return True
@@ -254,7 +253,7 @@ class Lane:
         """There may be something to claim: let a pump see."""
         self.look = True
         self.hints += 1
-        if self.may_ask:
+        if self.make_room_to_ask():
             self.nudge()
 
     def _look_at(self, due_ms: int | None, now_ms: int) -> None:

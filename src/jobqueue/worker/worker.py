@@ -169,8 +169,8 @@ class Worker:
 
         A second signal cancels running jobs at once and hands them back; if this does not end within a second, because
         a processor swallows its cancellation or runs in a thread, the signal ends the process. Afterwards the process's
-        signal handlers are what they were; ``signals=False`` leaves them alone. Raises InvalidOption in a thread that
-        signals do not reach.
+        signal handlers are what they were (the default, where an event loop had set them); ``signals=False`` leaves
+        them alone. Raises InvalidOption in a thread that signals do not reach.
         """
         loop = asyncio.get_running_loop()
         if signals and threading.current_thread() is not threading.main_thread():

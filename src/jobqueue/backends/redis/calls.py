@@ -1,7 +1,7 @@
 """How a script is called: by hash, loaded where the server does not know it, repeated where that is safe.
 
-A repeat says that it is one. Scripts that write remember or recognise what their first try did (see ``calls``
-in keys.py), so that a call whose reply was lost takes effect once.
+Scripts that write remember what each call came to (see ``calls`` in keys.py), so that a call whose reply was lost takes
+effect once, and its repeat is told the same.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Calls:
         self._lines = lines
         self._deadline = deadline
         self.closed = False
+        self._sequence = 0
         self.begin_anew()
         watch(self)
 
@@ -42,7 +43,6 @@ class Calls:
         self._identity = secrets.token_hex(6)
         self._idle_channels: list[str] = []
         self._channels = 0
-        self._sequence = 0
 
     async def run(self, name: str, prefix: str, *words: Word) -> Any:
         """Run a script once. After BackendUnavailable it may have taken effect."""
@@ -120,7 +120,7 @@ class Calls:
             pause, repeated = min(2 * pause, _LONGEST_PAUSE), True
 
     async def read(self, name: str, prefix: str, *words: Word) -> Any:
-        """Run a script that only reads, repeating it as needed."""
+        """Run a script that only reads, or that comes to the same however often it is run, repeating it as needed."""
         return await self.repeat(lambda _: self.run(name, prefix, *words))
 
     async def write(self, name: str, prefix: str, now: str, *words: Word, shortcut: tuple[Word, ...] = ()) -> Any:
@@ -149,7 +149,8 @@ class Calls:
             channel, sequence = self._new_channel(), self._next_sequence()
             return await self.repeat(attempt)
         finally:
-            self._idle_channels.append(channel)
+            if channel.startswith(self._identity):
+                self._idle_channels.append(channel)
 
     def _next_sequence(self) -> str:
         # A copy of this process (a snapshot that is started twice) has the same channel and number, at another moment.

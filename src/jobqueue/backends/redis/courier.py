@@ -84,9 +84,9 @@ class Courier:
         """All of the flow has been let go."""
         await self.calls.read("delivered", self.prefix(home), flow, gate)
 
-    async def forget(self, command: str, key: str, *members: str) -> None:
-        """What is delivered needs not be delivered again; it could be."""
-        await self.calls.repeat(lambda _: self.calls.command(command, key, *members))
+    async def take_out(self, outbox: str, entry_ids: Sequence[str]) -> None:
+        """What has been handed over needs not be handed over again; it could be."""
+        await self.calls.repeat(lambda _: self.calls.command("XDEL", outbox, *entry_ids))
 
     async def _errand(self, name: str, queue: str, *words: Word) -> Any:
         """Run a script that answers with something and whether it left something in the outbox."""

@@ -108,7 +108,7 @@ async def _empty(
     for target, found in edges.items():
         await courier.resolve(target, found)
     if entries:
-        await courier.forget("XDEL", outbox, *(text(entry_id) for entry_id, _ in entries))
+        await courier.take_out(outbox, [text(entry_id) for entry_id, _ in entries])
     return len(entries)
 
 

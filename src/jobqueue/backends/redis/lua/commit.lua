@@ -1,14 +1,16 @@
 -- A flow that has been staged whole is to be: from here on it is delivered, by whoever comes first.
 -- KEYS: queue prefix
--- ARGV: now, caller, sequence, flow, number of jobs staged, recorded ('1' or '0'), id and token of the running job that waits for it ('' none),
---       gate, then the needs of that job: parent, policy
+-- ARGV: now, caller, sequence, flow, number of jobs staged, recorded ('1' or '0'), id and token of the running job that waits
+--       for it ('' none), gate, then the needs of that job: parent, policy
 -- RETURNS: 'ok', 'known' (it was committed before), 'incomplete' (a part is missing), 'lost' (the lease is lost)
 -- COST: O(log n), and O(1) for each need
 -- INCLUDES: clock order state full calls
 local P, now, flow = KEYS[1], now_ms(ARGV[1]), ARGV[4]
 local replied = answered_before(P)
 if replied then return replied end
-if redis.call('ZSCORE', P .. 'flows', flow) or redis.call('ZSCORE', P .. 'flowed', flow) then return declined(P, now, 'known') end
+if redis.call('ZSCORE', P .. 'flows', flow) or redis.call('ZSCORE', P .. 'flowed', flow) then
+  return declined(P, now, 'known')
+end
 -- Somebody has, and what is staged waits to be delivered.
 if redis.call('HGET', P .. 'staged:' .. flow, 'gate') then return declined(P, now, 'known') end
 local id = ARGV[7]

@@ -1,7 +1,8 @@
 -- (none) -> waiting, delayed: put the jobs of schedules in and move the schedules on, each if it is as the caller saw it.
 -- KEYS: queue prefix
 -- ARGV: now, caller, sequence, count (and 'u' if a job has a unique key), then for each: id, revision, tick ('' none), next
---       tick, next due, limit (0 none), alone, by hand, number of jobs, then for each job: id, type, wishes, rest of the record (see enqueue.lua)
+--       tick, next due, limit (0 none), alone, by hand, number of jobs, then for each
+--       job: id, type, wishes, rest of the record (see enqueue.lua)
 -- RETURNS: for each how many jobs are in, -1 if the schedule was not as expected
 -- COST: O(log n) for each schedule and job
 -- INCLUDES: clock events order state lines finish holds links places unique schedules calls

@@ -1,7 +1,7 @@
 -- What is set for one group: its limits, and whether it is paused.
 -- KEYS: queue prefix
--- ARGV: now, caller, sequence, group, what to do ('limit', 'pause', 'resume'), its parts anew: concurrency, rate, most waiting, weight ('' as
---       it is, '-' as for all groups)
+-- ARGV: now, caller, sequence, group, what to do ('limit', 'pause', 'resume'), its parts
+--       anew: concurrency, rate, most waiting, weight ('' as it is, '-' as for all groups)
 -- RETURNS: '1'
 -- COST: O(log n)
 -- INCLUDES: clock events order state lines room full calls

@@ -1,7 +1,8 @@
 -- Set the limits of the queue; waiting jobs begin to heed them with the next exchange.
 -- KEYS: queue prefix
--- ARGV: now, caller, sequence, declared (a text that stands for a declaration in code, '' if somebody sets them by hand), the names to set
---       anew ('*' all, else separated by spaces: rate, concurrency, waiting, group, type), then name and value of each limit
+-- ARGV: now, caller, sequence, declared (a text that stands for a declaration in code, '' if somebody sets them by hand), the
+--       names to set anew ('*' all, else separated by spaces: rate, concurrency, waiting, group, type), then name and value of
+--       each limit
 -- RETURNS: '1', or '0' if this declaration was made before and nothing was changed
 -- COST: O(limits); O(jobs active) where a type is limited that was not; O(groups log groups) where what holds for all of them changes
 -- INCLUDES: clock order state lines room full calls

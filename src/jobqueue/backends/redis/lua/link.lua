@@ -1,8 +1,8 @@
 -- Heirs in other queues: jobs of this queue are given them, or their outcome is told where they have finished.
 -- KEYS: queue prefix
--- ARGV: then for each edge: parent id, heir ('queue/id'), policy
+-- ARGV: for each edge: parent id, heir ('queue/id'), policy and number of the asking
 -- RETURNS: for each edge: '' (the heir will hear), or state, detail, result, kind of error
--- COST: O(1) for each edge
+-- COST: O(1) for each edge; if one is to a job that is gone, 100 entries of the outbox
 -- INCLUDES: clock events order state lines finish holds links
 local P, answers = KEYS[1], {}
 
@@ -10,9 +10,7 @@ local P, answers = KEYS[1], {}
 local ends
 local function read_ends()
   ends = {}
-  for _, entry in ipairs(redis.call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', 100)) do
-    local found = {}
-    for i = 1, #entry[2], 2 do found[entry[2][i]] = entry[2][i + 1] end
+  for _, found in ipairs(effects_in(P, 100)) do
     local told = { found.state, found.detail, found.result, found.error }
     if found.kind == 'edge' then ends[found.parent .. ' ' .. found.to .. '/' .. found.heir] = told end
     if found.kind == 'spread' then ends[own_queue(P) .. '/' .. found.parent] = told end

@@ -52,16 +52,15 @@ if ARGV[5] ~= '1' and redis.call('XLEN', P .. 'outbox') > 0 then return { 'deliv
 for _, name in ipairs({ 'flows', 'flowed' }) do
   local flows = redis.call('ZRANGE', P .. name, 0, 9)
   if #flows > 0 then
-    for _, flow in ipairs(flows) do redis.call('DEL', P .. 'graph:' .. flow, P .. 'ended:' .. flow, P .. 'reopened:' .. flow,
-        P .. 'staged:' .. flow) end
-    redis.call('ZREM', P .. name, unpack(flows))
+    for _, flow in ipairs(flows) do
+      forget_flow(P, flow)
+      redis.call('DEL', P .. 'staged:' .. flow)
+    end
     return { 'more', {} }
   end
 end
 -- Lists of those that could not be told.
-for _, entry in ipairs(redis.call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', 1000)) do
-  local found = {}
-  for i = 1, #entry[2], 2 do found[entry[2][i]] = entry[2][i + 1] end
+for _, found in ipairs(effects_in(P, 1000)) do
   if found.kind == 'spread' and found.list then
     redis.call('DEL', P .. 'list:' .. found.list)
     local heirs = P .. 'heirs:' .. found.parent

@@ -1,6 +1,7 @@
 -- Make an endpoint, or change it, if it is as the caller saw it.
 -- KEYS: queue prefix
--- ARGV: now, caller, sequence, id, expected revision ('' none), revision, state, rules (see keys.py: hooks), reason, definition, most
+-- ARGV: now, caller, sequence, id, expected revision ('' none), revision, state, rules (see keys.py: hooks),
+--       reason, definition, most
 -- RETURNS: '1', '0' if it is not as expected, '-1' if there are too many
 -- COST: O(1)
 -- INCLUDES: clock order full calls

@@ -1,7 +1,7 @@
 -- Make a schedule, or change it, if it is as the caller saw it.
 -- KEYS: queue prefix
--- ARGV: now, caller, sequence, id, expected revision ('' none), revision, plan, job, tick ('' none), due ('' none), anchor, paused, declared, most,
---       expected tick ('' none)
+-- ARGV: now, caller, sequence, id, expected revision ('' none), revision, plan, job, tick ('' none), due ('' none), anchor,
+--       paused, declared, most, expected tick ('' none)
 -- RETURNS: '1', '0' if it is not as expected, '-1' if there are too many
 -- COST: O(log n), and O(workers) if it will be the first to be due
 -- INCLUDES: clock order schedules full calls

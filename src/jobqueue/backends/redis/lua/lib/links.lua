@@ -13,6 +13,16 @@ local function add_effect(P, ...)
   edges.outbox = true
 end
 
+-- The oldest entries of the outbox, a table by field each.
+local function effects_in(P, count)
+  local found = {}
+  for place, entry in ipairs(redis.call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', count)) do
+    found[place] = {}
+    for i = 1, #entry[2], 2 do found[place][entry[2][i]] = entry[2][i + 1] end
+  end
+  return found
+end
+
 local function pairs_in(key)
   local flat = redis.pcall('HGETALL', key)
   return flat.err and {} or flat
@@ -68,8 +78,8 @@ local function next_number(P, now, kind)
   return number
 end
 
--- `parent` has come to `state`: what that means for `id`, which needs it. Nothing, if it is a bad answer to an earlier `asking`:
--- then the word is returned under which the job asked since.
+-- `parent` has come to `state`: what that means for `id`, which needs it. Nothing, if it is a bad answer to an earlier
+-- `asking`: then the word is returned under which the job asked since.
 local function resolve_edge(P, now, id, parent, state, detail, result, kind, asking)
   local needs = P .. 'needs:' .. id
   local policy = redis.pcall('HGET', needs, parent)
@@ -117,8 +127,8 @@ local function outcome_of(P, id)
   return nil
 end
 
--- A job's own list of heirs, and its number if it is being read out (see settle_heirs). One that was left by another job of that
--- id goes on under its number alone.
+-- A job's own list of heirs, and its number if it is being read out (see settle_heirs). One that was left by another job of
+-- that id goes on under its number alone.
 local function own_heirs(P, id)
   local key = P .. 'heirs:' .. id
   local list = redis.pcall('HGET', key, '')
@@ -211,7 +221,7 @@ local function forget_flow(P, flow)
   redis.call('DEL', P .. 'graph:' .. flow, P .. 'ended:' .. flow, P .. 'reopened:' .. flow)
 end
 
--- How often a flow has heard that this member begins again: the highest number of these.
+-- The number of the last retry of this member that the flow has heard of.
 local function reopening_of(P, flow, member)
   local known = redis.pcall('HGET', P .. 'reopened:' .. flow, member)
   return type(known) == 'string' and finite(known) or 0
