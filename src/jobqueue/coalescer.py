@@ -7,6 +7,11 @@ import asyncio
 from jobqueue.backends.protocol import MAX_BATCH, Backend, Enqueued, NewRecord
 from jobqueue.errors import BackendError, JobQueueError, QueueFull
 
+_TOLD_AT_ONCE = 50
+"""Callers that hear of one call in one turn of the event loop. What they enqueue next is on its way while the others are
+told, so that server and callers work at the same time; fewer at once would make calls too small to be worth their cost.
+"""
+
 
 class Coalescer:
     """Gathers the enqueues of one queue.
@@ -62,9 +67,14 @@ class Coalescer:
             if not isinstance(error, Exception):
                 raise
             return
-        for (_, answer), enqueued in zip(batch, answers, strict=True):
+        self._tell([(answer, enqueued) for (_, answer), enqueued in zip(batch, answers, strict=True)])
+
+    def _tell(self, answered: list[tuple[asyncio.Future[Enqueued], Enqueued]]) -> None:
+        for answer, enqueued in answered[:_TOLD_AT_ONCE]:
             if not answer.done():
                 answer.set_result(enqueued)
+        if len(answered) > _TOLD_AT_ONCE:
+            asyncio.get_running_loop().call_soon(self._tell, answered[_TOLD_AT_ONCE:])
 
     async def _write_singly(self, backend: Backend, batch: list[tuple[NewRecord, asyncio.Future[Enqueued]]]) -> None:
         """There is no room for all of them: nobody is refused for the others' sake."""

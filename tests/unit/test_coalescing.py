@@ -71,3 +71,36 @@ async def test_one_caller_s_cancellation_harms_nobody() -> None:
     assert (await tasks[2]).data == 2
     with pytest.raises(asyncio.CancelledError):
         await tasks[1]
+
+
+async def test_what_is_enqueued_next_is_on_its_way_before_everyone_has_heard() -> None:
+    backend = CountingBackend()
+    queue = Queue("tickets", backend=backend)
+    heard: list[int] = []
+    heard_when_called: list[int] = []
+
+    async def two(number: int) -> None:
+        await queue.enqueue("n", number)
+        heard.append(number)
+        await queue.enqueue("n", number)
+        heard_when_called.append(len(heard))
+
+    await asyncio.gather(*(two(number) for number in range(400)))
+    assert sum(backend.calls) == 800
+    assert heard == list(range(400)), "all hear in the order in which they came"
+    assert min(heard_when_called[1:]) < 400, "a server that works while its callers do is idle for less"
+
+
+async def test_those_who_hear_later_hear_the_same() -> None:
+    backend = CountingBackend()
+    backend.gate.clear()
+    queue = Queue("tickets", backend=backend)
+    tasks = [asyncio.create_task(queue.enqueue("n", n)) for n in range(201)]
+    await backend.called.wait()
+    while len(backend.calls) < 2:
+        await asyncio.sleep(0)
+    tasks[150].cancel()
+    backend.gate.set()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(ended[150], asyncio.CancelledError)
+    assert [job.data for job in ended if not isinstance(job, BaseException)] == [n for n in range(201) if n != 150]
