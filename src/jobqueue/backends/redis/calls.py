@@ -25,6 +25,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _BLOCK_MARGIN = 5.0
 _MOST_LOADS = 5
 """How often a script is loaded for one call: another client may flush all scripts between the loading and the call."""
+_UNKNOWN = "the connection was lost, and a copy of this process has called since: whether this call took effect is not known"
 
 
 class Calls:
@@ -134,7 +135,11 @@ class Calls:
         channel = self._idle_channels.pop() if self._idle_channels else self._new_channel()
         sequence = self._next_sequence()
 
+        once_more = False
+
         async def attempt(repeated: bool) -> Any:
+            nonlocal once_more
+            once_more = repeated
             if shortcut and not repeated:
                 answer = await self.run(str(shortcut[0]), prefix, now, channel, sequence, *shortcut[1:])
                 if answer:
@@ -144,8 +149,10 @@ class Calls:
         try:
             return await self.repeat(attempt)
         except GivenUp:
-            # The copy has gone on under the names of the original: from here on it has names of its own.
+            # A copy of this process has gone on under its names: from here on it has names of its own.
             self.begin_anew()
+            if once_more:
+                raise BackendUnavailable(_UNKNOWN) from None
             channel, sequence = self._new_channel(), self._next_sequence()
             return await self.repeat(attempt)
         finally:

@@ -62,6 +62,10 @@ class GivenUp(BackendError):
     """The caller of this call has made another one since, as far as the server knows: nothing was done."""
 
 
+class StaleFlow(BackendError):
+    """The flow was read too long ago to be written: it must be read again."""
+
+
 class NotDone(Exception):
     """The first of two commands went through, and the second was not run."""
 
@@ -255,6 +259,8 @@ def translated(error: BaseException) -> BaseException:
         return NoScript()
     if word == "GIVENUP":
         return GivenUp()
+    if word == "STALE":
+        return StaleFlow()
     if word in _ELSEWHERE:
         return Redirected(text)
     if isinstance(error, AskError):

@@ -76,6 +76,10 @@ class Courier:
         reply = await self.calls.read("staged", self.prefix(home), self.now(), flow, gate, first, count)
         return int(reply[0]), bool(reply[1]), reply[2]
 
+    async def clock(self, queue: str) -> int:
+        """The time, in ms, of the server on which ``queue`` is."""
+        return (await self.staged(queue, "", "", 0, 1))[0]
+
     async def written(self, home: str, flow: str, gate: str) -> None:
         """All of the flow is in its queues."""
         await self.calls.read("written", self.prefix(home), flow, gate)

@@ -20,11 +20,17 @@ from collections.abc import Sequence
 from jobqueue.backends.protocol import NewFlow
 from jobqueue.backends.redis.codec import Word, text
 from jobqueue.backends.redis.courier import Asked, Courier
+from jobqueue.backends.redis.connection import StaleFlow
 from jobqueue.backends.redis.linking import Edge, Staged, gated_words, need_words
 from jobqueue.backends.wiring import wired
 from jobqueue.errors import BackendError, LeaseLost
 
+_Outside = dict[str, dict[Asked, None]]
+"""What is to be asked of jobs outside the flow, by their queue."""
+
 _PART = 500
+_TRIES = 3
+"""How often a part is read anew, one time after the other, before the flow is left to the next one."""
 _STAGED_BYTES = 4 * 1024 * 1024
 """The most that one call carries of a flow's data, so that large payloads go in smaller parts."""
 
@@ -69,8 +75,9 @@ async def stage_and_commit(courier: Courier, home: str, flow: NewFlow) -> bool:
 async def deliver_flow(courier: Courier, home: str, flow: str, gate: str) -> None:
     """Steps 3 and 4. Any number may do this at the same time."""
     ids: dict[str, list[str]] = defaultdict(list)
-    outside: dict[str, list[Asked]] = defaultdict(list)
-    first, written = 0, False
+    outside: _Outside = defaultdict(dict)
+    clocks: dict[str, int] = {}
+    first, written, tries = 0, False, 0
     while True:
         read_at, written, part = await courier.staged(home, flow, gate, first, _PART)
         jobs = [Staged.decode(stored) for stored in part if stored]
@@ -79,19 +86,22 @@ async def deliver_flow(courier: Courier, home: str, flow: str, gate: str) -> Non
         by_queue: dict[str, list[Staged]] = defaultdict(list)
         for job in jobs:
             by_queue[job.queue].append(job)
-            ids[job.queue].append(job.record.id)
-            for key, policy in job.outside:
-                _ask(outside, key, f"{job.queue}/{job.record.id}", policy)
-        for queue, batch in () if written else by_queue.items():
-            answers = await courier.write(queue, [job.record for job in batch], gated_words(gate, read_at, batch))
-            for job, answer in zip(batch, answers, strict=True):
-                if not answer.created:
-                    # It was there before this flow, or is there by another try: it must know its heirs all the same.
-                    for heir, policy in job.heirs:
-                        _ask(outside, f"{queue}/{job.record.id}", heir, policy)
+        if not written:
+            try:
+                for queue, batch in by_queue.items():
+                    await _write(courier, queue, batch, gate, clocks.get(queue, read_at), outside)
+            except StaleFlow:
+                # It slept, or that server's clock is not this one's: its own is read, and after it the flow anew.
+                tries += 1
+                if tries > _TRIES:
+                    raise
+                clocks = {queue: await courier.clock(queue) for queue in by_queue if queue != home}
+                continue
+        for queue, batch in by_queue.items():
+            ids[queue] += (job.record.id for job in batch)
         if len(jobs) < _PART:
             break
-        first += _PART
+        first, tries = first + _PART, 0
     if not written:
         await _connect(courier, outside)
         await courier.written(home, flow, gate)
@@ -101,13 +111,28 @@ async def deliver_flow(courier: Courier, home: str, flow: str, gate: str) -> Non
     await courier.delivered(home, flow, gate)
 
 
-def _ask(asked: dict[str, list[Asked]], parent: str, heir: str, policy: str) -> None:
+async def _write(
+    courier: Courier, queue: str, batch: Sequence[Staged], gate: str, read_at: int, outside: _Outside
+) -> None:
+    """Step 3 for jobs of one queue; what is to be asked of other jobs goes into ``outside``. Raises StaleFlow."""
+    answers = await courier.write(queue, [job.record for job in batch], gated_words(gate, read_at, batch))
+    for job, answer in zip(batch, answers, strict=True):
+        for key, policy in job.outside:
+            _ask(outside, key, f"{queue}/{job.record.id}", policy)
+        if not answer.created:
+            # It was there before this flow, or is there by another try: it must know its heirs all the same.
+            for heir, policy in job.heirs:
+                _ask(outside, f"{queue}/{job.record.id}", heir, policy)
+
+
+def _ask(outside: _Outside, parent: str, heir: str, policy: str) -> None:
     queue, _, job_id = parent.partition("/")
-    asked[queue].append((job_id, heir, policy))
+    outside[queue][job_id, heir, policy] = None
 
 
-async def _connect(courier: Courier, outside: dict[str, list[Asked]]) -> None:
-    for queue, asked in outside.items():
+async def _connect(courier: Courier, outside: _Outside) -> None:
+    for queue, found in outside.items():
+        asked = list(found)
         for start in range(0, len(asked), _PART):
             for heir_queue, edges in (await courier.link(queue, asked[start : start + _PART])).items():
                 await _resolve(courier, heir_queue, edges)

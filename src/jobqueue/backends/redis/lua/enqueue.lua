@@ -14,7 +14,8 @@
 --          over what a later one asked for), f (it fell), g (it
 --          fell to one that is gone); then in their order the picture of each k and b, of the one that stands for each f, and
 --          the id, state and ms of that for each g. Or now, '', a job of this queue that is needed and missing. Or now, 'full', the
---          limit, the group whose it is ('' the queue's): nothing was written. A call that is sent again is told the same
+--          limit, the group whose it is ('' the queue's): nothing was written. A call that is sent again is told the same.
+--          STALE if the flow was read so long ago that its gate may have been opened and forgotten: nothing was written
 -- COST: O(log n) for each job
 -- INCLUDES: clock events order state lines finish holds links places unique room full calls writes
 local P, now = KEYS[1], now_ms(ARGV[1])
@@ -23,7 +24,7 @@ local now_text = score_text(now)
 
 -- What this call has come to before is told again, and nothing is added, not even where a job has come and gone since.
 local kept = redis.call('HGET', P .. 'calls', caller)
-if kept and kept > sequence then
+if kept and has_come(kept, sequence) then
   -- RARELY
   local replied = answer_again(P, now, kept, sequence, count)
   if replied then return replied end
@@ -57,7 +58,10 @@ if ARGV[links_at] then
   -- RARELY
   gate, links = ARGV[links_at], links_from(links_at + 2)
   if gate ~= '' then
-    opened = gate_is_open(P, now, gate, ARGV[links_at + 1])
+    opened = gate_is_open(P, gate)
+    if not opened and read_too_long_ago(now, ARGV[links_at + 1]) then
+      return redis.error_reply('STALE the flow was read too long ago: it must be read again')
+    end
   else
     local own, made = own_queue(P), {}
     for i = 1, count do

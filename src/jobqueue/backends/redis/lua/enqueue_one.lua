@@ -6,9 +6,9 @@
 -- COST: O(log n)
 -- INCLUDES: clock order
 local P, now_text, id = KEYS[1], score_text(now_ms(ARGV[1])), ARGV[4]
--- Should it come after its repeat, that has been carried out.
+-- Should it come after its repeat, that has been carried out (see has_come in lib/calls.lua).
 local last = redis.call('HGET', P .. 'calls', ARGV[2])
-if last and last > ARGV[3] then return '' end
+if last and last >= string.sub(ARGV[3], 1, 12) then return '' end
 local flags = redis.call('HMGET', P .. 'meta', 'paused', 'lined', 'bounded')
 if flags[2] or flags[3] or not redis.call('SET', P .. 'job:' .. id, now_text .. ' ' .. ARGV[6], 'NX') then return '' end
 redis.call('ZADD', P .. 'waiting', waiting_score(3, take_tail(P, 1) + 1), id)

@@ -1,11 +1,12 @@
 -- What a caller's last call came to (see keys.py: calls), so that each call is carried out once: however often it is sent,
 -- whoever acts in between, and should its first try come after its repeat. For scripts whose ARGV begins with now, caller and
--- sequence. A sequence is a number of 12 digits, and digits by which a call is known from one of a copy of its process; so it
--- compares as it stands.
+-- sequence. A sequence is a number of 12 digits, and digits by which a call is known from the one of that number which a copy of
+-- its process has made.
 
--- Whether the call of this sequence is of a later number than `sequence`.
-local function is_later(kept, sequence)
-  return string.sub(kept, 1, 12) > string.sub(sequence, 1, 12)
+-- Whether what is remembered is this call or one that came after it. Or a copy's of the same number: then it cannot be told which
+-- was first, and what is remembered stays for the one that it belongs to.
+local function has_come(kept, sequence)
+  return kept >= string.sub(sequence, 1, 12)
 end
 
 local function given_up()
@@ -15,9 +16,9 @@ end
 -- The answer of this very call, if it has been carried out.
 local function answered_before(P)
   local kept = redis.call('HGET', P .. 'calls', ARGV[2])
-  if not kept or kept < ARGV[3] then return nil end
+  if not kept or not has_come(kept, ARGV[3]) then return nil end
   local last, words = string.match(kept, '^(%d+) %d+ ?(.*)$')
-  if last ~= ARGV[3] then return last and is_later(last, ARGV[3]) and given_up() or nil end
+  if last ~= ARGV[3] then return last and given_up() or nil end
   local answer = {}
   for word in string.gmatch(words, '%S+') do answer[#answer + 1] = word end
   return answer

@@ -209,10 +209,13 @@ local function links_from(at)
 end
 
 -- A flow's gate in this queue: once it is open its jobs run, and none of them is written again.
-local function gate_is_open(P, now, gate, read_at)
-  if redis.call('HGET', P .. 'calls', 'flow/' .. gate) then return true end
-  -- Whoever read the flow so long ago may have slept through the gate's opening and the sweep of `calls`.
-  return now - tonumber(read_at) > 300000
+local function gate_is_open(P, gate)
+  return redis.call('HGET', P .. 'calls', 'flow/' .. gate) and true or false
+end
+
+-- Whoever read a flow so long ago may have slept through the opening of its gate and the sweep of `calls`.
+local function read_too_long_ago(now, read_at)
+  return math.abs(now - tonumber(read_at)) > 300000
 end
 
 local function forget_flow(P, flow)

@@ -10,7 +10,7 @@ end
 -- As it was when it was made, as far as that is still to be seen.
 local function answer_again(P, now, kept, sequence, count)
   local last, at, rest = string.match(kept, '^(%d+) (%d+) ?(.*)$')
-  if last ~= sequence then return last and is_later(last, sequence) and given_up() or nil end
+  if last ~= sequence then return last and given_up() or nil end
   local limit, group = string.match(rest, '^%-full (%d+) (.*)$')
   if limit then return { at, 'full', limit, group } end
   local missing = string.match(rest, '^%- (.*)$')
