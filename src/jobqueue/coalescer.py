@@ -8,8 +8,8 @@ from jobqueue.backends.protocol import MAX_BATCH, Backend, Enqueued, NewRecord
 from jobqueue.errors import BackendError, JobQueueError, QueueFull
 
 _TOLD_AT_ONCE = 50
-"""Callers that hear of one call in one turn of the event loop. What they enqueue next is on its way while the others are
-told, so that server and callers work at the same time; fewer at once would make calls too small to be worth their cost.
+"""Callers that hear of one call in one turn of the event loop. What they enqueue next is on its way while the others
+are told, so that server and callers work at the same time; fewer at once would make calls too small for their cost.
 """
 
 

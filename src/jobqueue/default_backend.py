@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 
 from jobqueue.backends.protocol import Backend
 from jobqueue.connect import connect
 
 
-@dataclass(slots=True)
 class _Opening:
-    task: asyncio.Task[Backend]
-    keeper: AsyncGenerator[None] | None = None
-    """Ends with its loop, and closes the backend then."""
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.keeper: AsyncGenerator[None] | None = None
+        """Ends with its loop, and closes the backend then."""
+        self.task = loop.create_task(self._open(loop), name="jobqueue default backend")
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> Backend:
+        backend = await connect()
+        self.keeper = self._until_the_loop_ends(loop, backend)
+        await anext(self.keeper)
+        return backend
+
+    async def _until_the_loop_ends(self, loop: asyncio.AbstractEventLoop, backend: Backend) -> AsyncGenerator[None]:
+        # asyncio.run ends the generators that have begun on its loop before it closes it.
+        try:
+            yield
+        finally:
+            if _OPEN.get(loop) is self:
+                del _OPEN[loop]
+            await backend.close()
 
 
 _OPEN: dict[asyncio.AbstractEventLoop, _Opening] = {}
@@ -30,7 +44,7 @@ async def default_backend() -> Backend:
         # Loops that were closed without a word have left theirs behind.
         for other in [other for other in _OPEN if other.is_closed()]:
             del _OPEN[other]
-        known = _OPEN[loop] = _Opening(loop.create_task(_open(loop), name="jobqueue default backend"))
+        known = _OPEN[loop] = _Opening(loop)
     return await asyncio.shield(known.task)
 
 
@@ -41,22 +55,3 @@ async def close_default_backend() -> None:
         await (await known.task).close()
         if known.keeper is not None:
             await known.keeper.aclose()
-
-
-async def _open(loop: asyncio.AbstractEventLoop) -> Backend:
-    backend = await connect()
-    keeper = _until_the_loop_ends(loop, backend)
-    await anext(keeper)
-    known = _OPEN.get(loop)
-    if known is not None:
-        known.keeper = keeper
-    return backend
-
-
-async def _until_the_loop_ends(loop: asyncio.AbstractEventLoop, backend: Backend) -> AsyncGenerator[None]:
-    # asyncio.run ends the generators that have begun on its loop before it closes it.
-    try:
-        yield
-    finally:
-        _OPEN.pop(loop, None)
-        await backend.close()

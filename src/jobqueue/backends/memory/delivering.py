@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from jobqueue.backends.memory.effects import Edge, Letter, Link, Outcome, Reopen, Telling
+from jobqueue.backends.memory.effects import Edge, Effect, Letter, Link, Outcome, Reopen, Telling
 from jobqueue.backends.memory.enqueueing import enqueue
 from jobqueue.backends.memory.links import adopt, hear, reopen, resolve, settle_heirs
 from jobqueue.backends.memory.room import Room
 from jobqueue.backends.memory.shelf import Shelf, copied
-from jobqueue.backends.protocol import LetterWriter, NewFlow, NoticeWriter, plain_delivery
+from jobqueue.backends.protocol import LetterWriter, NewFlow, NewRecord, NoticeWriter, plain_delivery
 from jobqueue.backends.wiring import POLICY, Wired, wired
-from jobqueue.errors import LeaseLost
+from jobqueue.errors import BackendFull, LeaseLost
 
 _AT_ONCE = 100
 
@@ -111,36 +111,48 @@ class Deliveries:
         letter: LetterWriter | None = None,
         notice: NoticeWriter = plain_delivery,
     ) -> int:
-        # Taken out only once it has arrived: a target that is full must not swallow it.
-        mine = (effect for effect in shelf.outbox if letter is not None or not isinstance(effect, (Letter, Telling)))
-        batch = list(islice(mine, _AT_ONCE))
+        # Those for jobs that wait come first: letters for which there is no room hold up nothing else.
+        count = self._tell(shelf, touched, now_ms)
+        if letter is not None:
+            count += self._write(shelf, now_ms, letter, notice, most=_AT_ONCE - count, must=not count)
+        return count
+
+    def _tell(self, shelf: Shelf, touched: dict[str, None], now_ms: int) -> int:
+        batch = list(islice((effect for effect in shelf.outbox if not isinstance(effect, (Letter, Telling))), _AT_ONCE))
         edges: dict[str, list[Edge | Reopen]] = defaultdict(list)
         links: dict[str, list[Link]] = defaultdict(list)
         for effect in batch:
-            match effect:
-                case Letter(target, record):
-                    if letter is not None:
-                        self._announce(target)
-                        wanted = [letter(target, copied(record))]
-                        enqueue(self._shelf_of(target), wanted, self._room, now_ms, limited=False)
-                case Telling(notices):
-                    for told in notices:
-                        delivery = notice(replace(told, record=copied(told.record)))
-                        if delivery is not None and told.target != shelf.queue:
-                            self._announce(told.target)
-                            enqueue(self._shelf_of(told.target), [delivery], self._room, now_ms, limited=False)
-                case Link():
-                    links[effect.target].append(effect)
-                case _:
-                    edges[effect.target].append(effect)
+            if isinstance(effect, Link):
+                links[effect.target].append(effect)
+            else:
+                edges[effect.target].append(effect)
         for asked in links.values():
             for target, found in self._linked(asked).items():
                 edges[target] += found
         for target, found in edges.items():
             self._hear(target, found, touched, now_ms)
-        delivered = {id(effect) for effect in batch}
-        shelf.outbox = deque(effect for effect in shelf.outbox if id(effect) not in delivered)
+        _take_out(shelf, batch)
         return len(batch)
+
+    def _write(
+        self, shelf: Shelf, now_ms: int, letter: LetterWriter, notice: NoticeWriter, *, most: int, must: bool
+    ) -> int:
+        """Letters and notices become jobs elsewhere; each is taken out only once it has arrived. Raises BackendFull
+        if none had room and one ``must``.
+        """
+        arrived: list[Effect] = []
+        try:
+            for effect in [effect for effect in shelf.outbox if isinstance(effect, (Letter, Telling))][:most]:
+                for target, record in _written(effect, shelf.queue, letter, notice):
+                    self._announce(target)
+                    enqueue(self._shelf_of(target), [record], self._room, now_ms, limited=False)
+                arrived.append(effect)
+        except BackendFull:
+            if must and not arrived:
+                raise
+        finally:
+            _take_out(shelf, arrived)
+        return len(arrived)
 
     def _linked(self, links: Iterable[Link]) -> dict[str, list[Edge]]:
         """The edges that are resolved already, by the heir's queue."""
@@ -167,3 +179,23 @@ class Deliveries:
             shelf.has_effects = False
             touched[shelf.queue] = None
         shelf.journal.publish()
+
+
+def _written(
+    effect: Letter | Telling, queue: str, letter: LetterWriter, notice: NoticeWriter
+) -> Iterator[tuple[str, NewRecord]]:
+    """What an effect of ``queue`` becomes, and where."""
+    match effect:
+        case Letter(target, record):
+            yield target, letter(target, copied(record))
+        case Telling(notices):
+            for told in notices:
+                delivery = notice(replace(told, record=copied(told.record)))
+                if delivery is not None and told.target != queue:
+                    yield told.target, delivery
+
+
+def _take_out(shelf: Shelf, done: Iterable[Effect]) -> None:
+    gone = {id(effect) for effect in done}
+    if gone:
+        shelf.outbox = deque(effect for effect in shelf.outbox if id(effect) not in gone)

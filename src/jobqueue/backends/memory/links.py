@@ -53,6 +53,9 @@ class Links:
         self.needs: dict[str, dict[str, str]] = {}
         self.inputs: dict[str, dict[str, Input]] = {}
         self.heirs: dict[str, dict[str, str]] = {}
+        self.asked: dict[str, dict[str, int]] = {}
+        """Under which number a job has asked for each of these again, after a retry."""
+        self.retries = 0
         self.wishes: dict[str, Wish] = {}
         self.doomed: dict[str, JobError] = {}
         self.members: dict[str, dict[str, bytes]] = {}
@@ -62,7 +65,7 @@ class Links:
 
     def forget(self, job_id: str) -> None:
         """A job is gone."""
-        for kept in (self.needs, self.inputs, self.heirs, self.wishes, self.doomed):
+        for kept in (self.needs, self.inputs, self.heirs, self.asked, self.wishes, self.doomed):
             kept.pop(job_id, None)
 
     def forget_flow(self, flow: str) -> None:
@@ -84,7 +87,9 @@ def block(shelf: Shelf, record: JobRecord, wish: Wish, needs: Iterable[tuple[str
 
 
 def connect(shelf: Shelf, job_id: str, parent: str, policy: str, now_ms: int) -> None:
-    """A job of this queue hears from ``parent`` when that ends, or at once if it has."""
+    """A job of this queue hears from ``parent`` when that ends, or at once if it has. Behind ``policy`` may stand the
+    number of the asking.
+    """
     queue, _, parent_id = parent.partition("/")
     heir = f"{shelf.queue}/{job_id}"
     if queue != shelf.queue:
@@ -99,11 +104,27 @@ def adopt(shelf: Shelf, parent_id: str, heir: str, policy: str) -> Outcome | Non
     """Give a job of this queue an heir; or tell how it has ended."""
     record = shelf.jobs.get(parent_id)
     if record is None:
-        return Outcome("removed")
+        return _end_on_its_way(shelf, parent_id, heir) or Outcome("removed")
     if record.state.finished:
         return outcome_of(record)
-    shelf.links.heirs.setdefault(parent_id, {})[heir] = policy
+    heirs = shelf.links.heirs.setdefault(parent_id, {})
+    if heir not in heirs or _number_of(heirs[heir]) < _number_of(policy):
+        heirs[heir] = policy
     return None
+
+
+def _end_on_its_way(shelf: Shelf, parent_id: str, heir: str) -> Outcome | None:
+    """The end of a job that is gone, as long as its heir has not been told."""
+    parent, found = f"{shelf.queue}/{parent_id}", None
+    for effect in shelf.outbox:
+        if isinstance(effect, Edge) and effect.parent == parent and f"{effect.target}/{effect.heir}" == heir:
+            found = effect.outcome
+    return found
+
+
+def _number_of(policy: str) -> int:
+    """Which asking it stands for; 0 is the first."""
+    return int(policy[1:] or 0)
 
 
 def outcome_of(record: JobRecord) -> Outcome:
@@ -117,12 +138,21 @@ def outcome_of(record: JobRecord) -> Outcome:
             return Outcome("cancelled", reason=record.reason.replace("\r", " ").replace("\n", " "))
 
 
-def resolve(shelf: Shelf, job_id: str, parent: str, outcome: Outcome, now_ms: int) -> None:
-    """``parent`` has ended: what that means for a job of this queue that needs it."""
+def resolve(
+    shelf: Shelf, job_id: str, parent: str, outcome: Outcome, now_ms: int, *, asking: int | None = None
+) -> None:
+    """``parent`` has ended: what that means for a job of this queue that needs it. A bad answer to an earlier
+    ``asking`` than the job's last is not taken: it asks again.
+    """
     needs = shelf.links.needs.get(job_id)
-    policy = needs.pop(parent, None) if needs else None
+    policy = needs.get(parent) if needs else None
     if needs is None or policy is None:
         return
+    last = shelf.links.asked.get(job_id, {}).get(parent, 0)
+    if asking is not None and outcome.state != "completed" and asking < last:
+        connect(shelf, job_id, parent, f"{policy}{last}", now_ms)
+        return
+    del needs[parent]
     if not needs:
         del shelf.links.needs[job_id]
     bad = outcome.state != "completed"
@@ -140,6 +170,7 @@ def resolve(shelf: Shelf, job_id: str, parent: str, outcome: Outcome, now_ms: in
             # It runs, and will hear of it when it comes to wait for its children.
             shelf.links.doomed[job_id] = why
     elif not needs and record.state is JobState.BLOCKED:
+        shelf.links.asked.pop(job_id, None)
         shelf.unblock(record, shelf.links.wishes.pop(job_id, Wish()), now_ms)
 
 
@@ -171,7 +202,7 @@ def hear(shelf: Shelf, heir: str, parent: str, policy: str, outcome: Outcome, at
     if policy in _FLOW_KINDS:
         note(shelf, heir, parent, Ended(outcome.state, at_ms, outcome.result if policy == "S" else None), now_ms)
     else:
-        resolve(shelf, heir, parent, outcome, now_ms)
+        resolve(shelf, heir, parent, outcome, now_ms, asking=_number_of(policy))
 
 
 def note(shelf: Shelf, flow: str, member: str, ended: Ended, now_ms: int) -> None:
@@ -203,9 +234,11 @@ def relink(shelf: Shelf, record: JobRecord, now_ms: int) -> Sequence[tuple[str, 
     links.doomed.pop(job_id, None)
     inputs = links.inputs.get(job_id, {})
     again = [key for key, one in inputs.items() if one.on_failure is OnFailure.FAIL and one.state != "completed"]
+    links.retries += 1
     for key in again:
         del inputs[key]
         links.needs.setdefault(job_id, {})[key] = "f"
+        links.asked.setdefault(job_id, {})[key] = links.retries
     for heir, policy in links.heirs.get(job_id, {}).items():
         if policy in _FLOW_KINDS:
             queue, _, flow = heir.partition("/")
@@ -215,7 +248,10 @@ def relink(shelf: Shelf, record: JobRecord, now_ms: int) -> Sequence[tuple[str, 
             else:
                 shelf.add_effect(Reopen(queue, flow, member, now_ms))
     needs = links.needs.get(job_id)
-    return [(key, policy) for key, policy in needs.items() if policy != GATE] if needs else None
+    if not needs:
+        return None
+    asked = links.asked.get(job_id, {})
+    return [(key, f"{policy}{asked.get(key, '')}") for key, policy in needs.items() if policy != GATE]
 
 
 def inputs_of(shelf: Shelf, job_id: str) -> list[Input]:

@@ -25,7 +25,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _BLOCK_MARGIN = 5.0
 _MOST_LOADS = 5
 """How often a script is loaded for one call: another client may flush all scripts between the loading and the call."""
-_UNKNOWN = "the connection was lost, and a copy of this process has called since: whether this call took effect is not known"
+_UNKNOWN = (
+    "the connection was lost, and a copy of this process has called since: whether this call took effect is not known"
+)
 
 
 class Calls:

@@ -83,10 +83,10 @@ async def _retry_failed(calls: Calls, prefix: str, now: str, limit: int) -> tupl
     outbox, offset = False, 0
     while len(retried) < limit:
         size = min(MAX_BATCH, limit - len(retried))
-        batch, left, kept = await calls.run("retry_failed", prefix, now, size, offset)
+        batch, left, kept, more = await calls.run("retry_failed", prefix, now, size, offset)
         retried += texts(batch)
         outbox, offset = outbox or bool(left), offset + int(kept)
-        if len(batch) + int(kept) < size:
+        if not more:
             break
     return retried, outbox
 

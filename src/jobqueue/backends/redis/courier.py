@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from jobqueue.backends.protocol import Enqueued, NewRecord
@@ -12,6 +13,7 @@ from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import Word, text
 from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.writing import write_jobs
+from jobqueue.errors import BackendUnavailable
 
 Asked = tuple[str, str, str]
 """Parent id, heir ('queue/id'), policy."""
@@ -28,6 +30,7 @@ class Courier:
         self.now = now
         self._announce = announce
         self.touched: dict[str, None] = {}
+        self._away: dict[str, str] = {}
 
     def prefix(self, queue: str) -> str:
         """What every key of ``queue`` begins with."""
@@ -35,12 +38,14 @@ class Courier:
 
     async def write(self, queue: str, jobs: Sequence[NewRecord], links: Sequence[Word] = ()) -> list[Enqueued]:
         """Enqueue jobs there."""
-        await self._announce(queue)
-        return await write_jobs(self.calls, self.prefix(queue), queue, self.now(), jobs, links, "force")
+        async with self._reaching(queue):
+            await self._announce(queue)
+            return await write_jobs(self.calls, self.prefix(queue), queue, self.now(), jobs, links, "force")
 
     async def link(self, queue: str, asked: Sequence[Asked]) -> Mapping[str, Sequence[Edge]]:
         """Give jobs of ``queue`` heirs elsewhere; returns the edges that are resolved already, by the heir's queue."""
-        answers = await self.calls.read("link", self.prefix(queue), *(word for one in asked for word in one))
+        async with self._reaching(queue):
+            answers = await self.calls.read("link", self.prefix(queue), *(word for one in asked for word in one))
         edges: dict[str, list[Edge]] = defaultdict(list)
         for (parent, heir, policy), answer in zip(asked, answers, strict=True):
             if answer:
@@ -69,6 +74,15 @@ class Courier:
             if cursor == "0":
                 return
 
+    async def ask(self, queue: str, fields: Mapping[str, Any]) -> None:
+        """A job of ``queue`` that was retried asks for the many that it needs."""
+        cursor = "0"
+        while True:
+            words = (text(fields.get("heir", b"")), cursor, text(fields.get("gated", b"")))
+            cursor = text(await self._errand("ask", queue, *words))
+            if cursor == "0":
+                return
+
     async def staged(self, home: str, flow: str, gate: str, first: int, count: int) -> tuple[int, bool, Sequence[Any]]:
         """The server's time in ms, whether all of the flow is in its queues, and a part of it: None where a place is
         empty.
@@ -92,6 +106,17 @@ class Courier:
         """What has been handed over needs not be handed over again; it could be."""
         await self.calls.repeat(lambda _: self.calls.command("XDEL", outbox, *entry_ids))
 
+    @asynccontextmanager
+    async def _reaching(self, queue: str) -> AsyncGenerator[None]:
+        """Whoever could not be reached is not waited for again on this round."""
+        if queue in self._away:
+            raise BackendUnavailable(self._away[queue])
+        try:
+            yield
+        except BackendUnavailable as error:
+            self._away[queue] = str(error)
+            raise
+
     async def _errand(self, name: str, queue: str, *words: Word) -> Any:
         """Run a script that answers with something and whether it left something in the outbox."""
         prefix, now, again = self.prefix(queue), self.now(), False
@@ -101,7 +126,8 @@ class Courier:
             again = repeated
             return await self.calls.run(name, prefix, now, *words)
 
-        answer, outbox = await self.calls.repeat(once)
+        async with self._reaching(queue):
+            answer, outbox = await self.calls.repeat(once)
         # The first try may have left something, and the repeat nothing more to do.
         if outbox or again:
             self.touched[queue] = None

@@ -9,21 +9,22 @@ round.
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobqueue.backends.protocol import LetterWriter, NewRecord, NoticeWriter, plain_delivery, plain_letter
+from jobqueue.backends.protocol import LetterWriter, NoticeWriter, plain_delivery, plain_letter
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.codec import letter_record, text
-from jobqueue.backends.redis.courier import Asked, Courier
+from jobqueue.backends.redis.courier import Courier
 from jobqueue.backends.redis.endpoints import notices_of
+from jobqueue.backends.redis.handing import Handing
 from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.part import RedisPart
-from jobqueue.backends.redis.submitting import deliver_flow
 from jobqueue.errors import BackendError
 
 _BATCH = 100
+_PAGES = 20
+"""Of a batch each, looked at behind what cannot be handed over."""
 _ROUNDS = 10_000
 """Batches that one delivery may lead to in other queues: an end to what has one anyhow."""
 
@@ -57,15 +58,19 @@ async def deliver(
 ) -> int:
     """Up to a hundred effects of ``queue``, and all that follows elsewhere; returns how many of its own.
 
-    Without a writer letters and notices stay where they are.
+    Without a writer letters and notices stay where they are. What cannot be handed over stays too and holds up nothing
+    else; its error is raised once nothing else is left.
     """
     count = await _empty(courier, queue, letter, notice)
     for _ in range(_ROUNDS):
         if not courier.touched:
             break
         other = next(iter(courier.touched))
-        if not await _empty(courier, other):
-            del courier.touched[other]
+        with contextlib.suppress(BackendError):
+            if await _empty(courier, other):
+                continue
+        # Empty, or its own workers go on with it.
+        del courier.touched[other]
     return count
 
 
@@ -73,54 +78,62 @@ async def _empty(
     courier: Courier, queue: str, letter: LetterWriter | None = None, notice: NoticeWriter = plain_delivery
 ) -> int:
     outbox = keys.outbox(courier.namespace, queue)
-    entries = await _entries(courier, outbox, letters=letter is not None)
-    records: dict[str, list[NewRecord]] = defaultdict(list)
-    edges: dict[str, list[Edge]] = defaultdict(list)
-    links: dict[str, list[Asked]] = defaultdict(list)
-    for _, flat in entries:
-        fields = {text(flat[at]): flat[at + 1] for at in range(0, len(flat) - 1, 2)}
-        target = _word(fields, "to")
-        match _word(fields, "kind"):
-            case "edge":
-                edges[target].append(_edge(fields, _word(fields, "policy")))
-            case "reopen":
-                edges[target].append(_edge(fields, "O" + _word(fields, "number")))
-            case "link":
-                links[target].append((_word(fields, "parent"), _word(fields, "heir"), _word(fields, "policy")))
-            case "spread":
-                await courier.spread(queue, fields)
-            case "flow":
-                await deliver_flow(courier, queue, _word(fields, "flow"), _word(fields, "gate"))
-            case "notice":
-                for told in notices_of(queue, fields, flat):
-                    delivery = notice(told)
-                    if delivery is not None and told.target != queue:
-                        records[told.target].append(delivery)
-            case _:
-                target, record = letter_record(flat, queue)
-                if letter is not None and target and target != queue:
-                    records[target].append(letter(target, record))
-    for target, batch in records.items():
-        await courier.write(target, batch)
-    for target, asked in links.items():
-        for heir_queue, found in (await courier.link(target, asked)).items():
-            edges[heir_queue] += found
-    for target, found in edges.items():
-        await courier.resolve(target, found)
-    if entries:
-        await courier.take_out(outbox, [text(entry_id) for entry_id, _ in entries])
-    return len(entries)
+    start, count, error = "-", 0, None
+    for _ in range(_PAGES):
+        entries, start = await _entries(courier, outbox, start, letters=letter is not None)
+        handing = Handing(courier, queue)
+        for entry_id, flat in entries:
+            _sort(handing, queue, text(entry_id), flat, letter, notice)
+        error = await handing.over()
+        done = [text(entry_id) for entry_id, _ in entries if text(entry_id) not in handing.left]
+        if done:
+            await courier.take_out(outbox, done)
+        count += len(done)
+        if error is None or not start:
+            break
+        # What is stuck must not hide what stands behind it.
+    if error is not None and not count:
+        raise error
+    return count
 
 
-async def _entries(courier: Courier, outbox: str, *, letters: bool) -> list[Any]:
-    """The first entries; without ``letters`` the first that are neither letters nor notices."""
-    start = "-"
+def _sort(
+    handing: Handing, queue: str, entry_id: str, flat: Sequence[Any], letter: LetterWriter | None, notice: NoticeWriter
+) -> None:
+    """Find out what an entry asks for."""
+    fields = {text(flat[at]): flat[at + 1] for at in range(0, len(flat) - 1, 2)}
+    target = _word(fields, "to")
+    match _word(fields, "kind"):
+        case "edge":
+            handing.edges[target].append((entry_id, _edge(fields, _word(fields, "policy"))))
+        case "reopen":
+            handing.edges[target].append((entry_id, _edge(fields, "O" + _word(fields, "number"))))
+        case "link":
+            asked = (_word(fields, "parent"), _word(fields, "heir"), _word(fields, "policy"))
+            handing.links[target].append((entry_id, asked))
+        case "spread" | "ask" | "flow":
+            handing.errands.append((entry_id, fields))
+        case "notice":
+            for told in notices_of(queue, fields, flat):
+                delivery = notice(told)
+                if delivery is not None and told.target != queue:
+                    handing.records[told.target].append((entry_id, delivery))
+        case _:
+            target, record = letter_record(flat, queue)
+            if letter is not None and target and target != queue:
+                handing.records[target].append((entry_id, letter(target, record)))
+
+
+async def _entries(courier: Courier, outbox: str, start: str, *, letters: bool) -> tuple[list[Any], str]:
+    """The first entries from ``start`` on, and where those after them begin ('': there are none); without ``letters``
+    the first that are neither letters nor notices.
+    """
     while True:
         entries = await courier.calls.command("XRANGE", outbox, start, "+", "COUNT", _BATCH)
+        start = f"({text(entries[-1][0])}" if len(entries) == _BATCH else ""
         wanted = [entry for entry in entries if letters or not _needs_writer(entry[1])]
-        if wanted or len(entries) < _BATCH:
-            return wanted
-        start = f"({text(entries[-1][0])}"
+        if wanted or not start:
+            return wanted, start
 
 
 def _needs_writer(flat: Sequence[Any]) -> bool:

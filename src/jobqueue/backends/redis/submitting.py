@@ -19,8 +19,8 @@ from collections.abc import Sequence
 
 from jobqueue.backends.protocol import NewFlow
 from jobqueue.backends.redis.codec import Word, text
-from jobqueue.backends.redis.courier import Asked, Courier
 from jobqueue.backends.redis.connection import StaleFlow
+from jobqueue.backends.redis.courier import Asked, Courier
 from jobqueue.backends.redis.linking import Edge, Staged, gated_words, need_words
 from jobqueue.backends.wiring import wired
 from jobqueue.errors import BackendError, LeaseLost

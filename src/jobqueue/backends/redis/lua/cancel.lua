@@ -26,7 +26,6 @@ if state ~= 'waiting' and state ~= 'delayed' and state ~= 'blocked' then return 
 leave_state(P, state, id)
 redis.call('ZREM', P .. 'expiring', id)
 cancelled(P, id, now, nil, reason, tonumber(ARGV[6]), tonumber(ARGV[7]))
-settle_heirs(P, now)
-if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
+settle_heirs_and_wake(P, now)
 publish(P, now)
 return answered(P, now, 'cancelled', edges.outbox and 1 or 0)

@@ -40,7 +40,7 @@ if #ids > 0 then
   end
   forget(P, ids)
   tell('cleaned', '', #ids)
-  settle_heirs(P, now)
+  settle_heirs_and_wake(P, now)
   publish(P, now)
 end
 return { ids, kept, reached and 1 or 0, edges.outbox and 1 or 0 }

@@ -224,7 +224,7 @@ if completions + others > 0 then
             watch_expiry(P, id)
             if type(doomed) == 'string' then
               redis.call('ZREM', P .. 'expiring', id)
-              fail(P, id, now, started[id], doomed, 'DependencyFailed', false, -1, 0, '')
+              if fail(P, id, now, started[id], doomed, 'DependencyFailed', false, -1, 0, '') then outbox = true end
             elseif redis.call('EXISTS', P .. 'needs:' .. id) == 1 then
               put(P, id, 'lifo', '1')
               add_blocked(P, id, now)
@@ -246,7 +246,7 @@ end
 
 if #ended > 0 then
   -- RARELY
-  if settle_heirs(P, now) then outbox = true end
+  if settle_heirs(P, now) or edges.notices then outbox = true end
   if edges.unblocked then unusual = true end
   -- END RARELY
 end
@@ -267,6 +267,8 @@ if unusual then
     join(P, ids, priorities)
     due = first_due(P)
   end
+  -- Whoever sleeps must know of it, as this worker may be about to stop, or busy for long.
+  if due and arrivals[due] then wake(P) end
   -- END RARELY
 end
 
@@ -352,7 +354,7 @@ if claim > 0 and not paused and not hold then
   end
   if #ended > 0 then
     -- RARELY
-    if settle_heirs(P, now) then outbox = true end
+    if settle_heirs(P, now) or edges.notices then outbox = true end
     if edges.unblocked then wake(P) end
     -- END RARELY
   end

@@ -59,13 +59,22 @@ for _, name in ipairs({ 'flows', 'flowed' }) do
     return { 'more', {} }
   end
 end
--- Lists of those that could not be told.
-for _, found in ipairs(effects_in(P, 1000)) do
-  if found.kind == 'spread' and found.list then
-    redis.call('DEL', P .. 'list:' .. found.list)
-    local heirs = P .. 'heirs:' .. found.parent
-    if redis.pcall('HGET', heirs, '') == found.list .. '!' then redis.call('DEL', heirs) end
+-- With what could not be handed over go the lists of those that were to be told, and flows that were to be delivered.
+local entries = redis.call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', 100)
+if #entries > 0 then
+  local entry_ids = {}
+  for place, found in ipairs(effects_in(P, 100)) do
+    entry_ids[place] = entries[place][1]
+    if found.kind == 'spread' and found.list then
+      redis.call('DEL', P .. 'list:' .. found.list)
+      local heirs = P .. 'heirs:' .. found.parent
+      if redis.pcall('HGET', heirs, '') == found.list .. '!' then redis.call('DEL', heirs) end
+    elseif found.kind == 'flow' and found.flow then
+      redis.call('DEL', P .. 'staged:' .. found.flow)
+    end
   end
+  redis.call('XDEL', P .. 'outbox', unpack(entry_ids))
+  return { 'more', {} }
 end
 for _, worker in ipairs(redis.call('ZRANGE', P .. 'seen', 0, -1)) do redis.call('DEL', P .. 'orders:' .. worker) end
 for _, name in ipairs({ 'meta', 'wake', 'events', 'outbox', 'leases', 'cancelling', 'expiring', 'retention', 'calls',

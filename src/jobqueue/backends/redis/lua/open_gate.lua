@@ -8,7 +8,6 @@ local P, now, gate = KEYS[1], now_ms(ARGV[1]), 'flow/' .. ARGV[2]
 though_full(P)
 redis.call('HSET', P .. 'calls', gate, '1 ' .. score_text(now))
 for at = 3, #ARGV do resolve_edge(P, now, ARGV[at], gate, 'completed', '', '', '') end
-settle_heirs(P, now)
-if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
+settle_heirs_and_wake(P, now)
 publish(P, now)
 return { '', edges.outbox and 1 or 0 }

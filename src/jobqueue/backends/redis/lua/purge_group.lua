@@ -24,7 +24,7 @@ if #ids > 0 then
   for _, id in ipairs(ids) do end_of(P, id, 'removed', '', '', '') end
   forget(P, ids)
   tell('purged', '', #ids)
-  settle_heirs(P, now)
+  settle_heirs_and_wake(P, now)
   publish(P, now)
 end
 return { ids, edges.outbox and 1 or 0 }

@@ -15,7 +15,6 @@ leave_state(P, state, id)
 if state == 'waiting' or state == 'delayed' or state == 'blocked' then end_of(P, id, 'removed', '', '', '') end
 forget(P, { id })
 tell('removed', id)
-settle_heirs(P, now)
-if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
+settle_heirs_and_wake(P, now)
 publish(P, now)
 return answered(P, now, state, edges.outbox and 1 or 0)

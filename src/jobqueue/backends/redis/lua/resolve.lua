@@ -20,7 +20,6 @@ for at = 2, #ARGV, 8 do
     if word then connect(P, now, id, parent, word) end
   end
 end
-settle_heirs(P, now)
-if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
+settle_heirs_and_wake(P, now)
 publish(P, now)
 return { '', edges.outbox and 1 or 0 }

@@ -23,11 +23,10 @@ for i = 1, #scan[2], 2 do
     tell_heir(P, now, parent, scan[2][i], scan[2][i + 1], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
   end
 end
-settle_heirs(P, now)
+settle_heirs_and_wake(P, now)
 if scan[1] == '0' then
   redis.call('HDEL', key, '')
   if left or (list == '' and redis.call('EXISTS', P .. 'job:' .. id) == 0) then redis.call('DEL', key) end
 end
-if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
 publish(P, now)
 return { scan[1], edges.outbox and 1 or 0 }

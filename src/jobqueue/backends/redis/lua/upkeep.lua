@@ -119,18 +119,24 @@ end
 -- The memory of callers (workers' exchanges, producers' calls) is for repeats, which come within seconds. Where nothing
 -- happens it is looked at once a minute.
 if ARGV[7] ~= '' and (anything or math.floor(now / 10000) % 6 == 0) and redis.call('HLEN', P .. 'calls') > 1000 then
-  local scan = redis.call('HSCAN', P .. 'calls', redis.call('HGET', P .. 'meta', 'sweep') or '0', 'COUNT', 200)
+  local count = math.min(2000, math.max(200, math.floor(redis.call('HLEN', P .. 'calls') / 20)))
+  local scan = redis.call('HSCAN', P .. 'calls', redis.call('HGET', P .. 'meta', 'sweep') or '0', 'COUNT', count)
   redis.call('HSET', P .. 'meta', 'sweep', scan[1])
+  local swept = 0
   for i = 1, #scan[2], 2 do
     local at = string.match(scan[2][i + 1], '^%d+ (%d+)')
-    if not at or now - tonumber(at) > 600000 then redis.call('HDEL', P .. 'calls', scan[2][i]) end
+    if not at or now - tonumber(at) > 600000 then
+      redis.call('HDEL', P .. 'calls', scan[2][i])
+      swept = swept + 1
+    end
   end
+  if swept > count / 2 then more = true end
 end
 
 if #ended > 0 then
   -- RARELY
-  if settle_heirs(P, now) then outbox = true end
-  if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
+  settle_heirs_and_wake(P, now)
+  if edges.outbox or edges.notices then outbox = true end
   -- END RARELY
 end
 if ARGV[7] ~= '' and anything then

@@ -1,7 +1,8 @@
 -- Jobs that wait for others (see keys.py: needs, inputs, heirs, graph, ended). An edge is resolved by being moved from the
 -- `needs` of the job that waits to its `inputs`, so that resolving it twice does nothing. What a script brings to an end is
 -- gathered in `ended` and told to the heirs by settle_heirs, a bounded number of them; the outbox does the rest.
-local edges = { left = 1000, outbox = false, unblocked = false }
+-- Of what one script may come to: how many heirs it tells, and how many jobs it asks for on behalf of those that are retried.
+local edges = { left = 1000, asks = 1000, outbox = false, notices = false, unblocked = false }
 
 -- 'jobqueue:{tickets}:' is the prefix of tickets.
 local function own_queue(P)
@@ -13,19 +14,48 @@ local function add_effect(P, ...)
   edges.outbox = true
 end
 
--- The oldest entries of the outbox, a table by field each.
-local function effects_in(P, count)
-  local found = {}
-  for place, entry in ipairs(redis.call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', count)) do
+-- The oldest entries of the outbox from there on, a table by field each; and where the next ones begin, if there may be any.
+local function effects_in(P, count, from)
+  local found, entries = {}, redis.call('XRANGE', P .. 'outbox', from or '-', '+', 'COUNT', count)
+  for place, entry in ipairs(entries) do
     found[place] = {}
     for i = 1, #entry[2], 2 do found[place][entry[2][i]] = entry[2][i + 1] end
   end
-  return found
+  return found, #entries == count and '(' .. entries[count][1] or nil
+end
+
+-- The ends that lie in the outbox, of which a thousand entries are read: by the job that has ended, and, where one heir is told,
+-- by that.
+local function read_ends(P)
+  local ends, own, from = {}, own_queue(P), '-'
+  for _ = 1, 10 do
+    local found
+    found, from = effects_in(P, 100, from)
+    for _, one in ipairs(found) do
+      local told = { one.state, one.detail, one.result, one.error }
+      if one.kind == 'edge' then ends[one.parent .. ' ' .. one.to .. '/' .. one.heir] = told end
+      if one.kind == 'spread' then ends[own .. '/' .. one.parent] = told end
+    end
+    if not from then break end
+  end
+  ends.cut = from
+  return ends
+end
+
+-- The end of a job that is gone, as long as its heir has not been told; false if it may lie beyond what was read.
+local function end_on_its_way(P, job, heir)
+  edges.ends = edges.ends or read_ends(P)
+  return edges.ends[job .. ' ' .. heir] or edges.ends[job] or (edges.ends.cut and false) or nil
 end
 
 local function pairs_in(key)
   local flat = redis.pcall('HGETALL', key)
   return flat.err and {} or flat
+end
+
+local function size_of(key)
+  local size = redis.pcall('HLEN', key)
+  return type(size) == 'number' and size or 0
 end
 
 local function add_blocked(P, id, now)
@@ -99,7 +129,7 @@ local function resolve_edge(P, now, id, parent, state, detail, result, kind, ask
     if blocked then
       redis.call('ZREM', P .. 'blocked', id)
       redis.call('ZREM', P .. 'expiring', id)
-      fail(P, id, now, nil, why, 'DependencyFailed', false, -1, 0, '')
+      if fail(P, id, now, nil, why, 'DependencyFailed', false, -1, 0, '') then edges.notices = true end
     else
       -- It runs, and will hear of it when it comes to wait for its children.
       put(P, id, 'doomed', why)
@@ -155,6 +185,8 @@ local function connect(P, now, id, parent, word)
     return
   end
   local state, detail, result, kind = outcome_of(P, parent_id)
+  local told = state == 'removed' and end_on_its_way(P, parent, own .. '/' .. id)
+  if told then state, detail, result, kind = unpack(told) end
   if state then
     resolve_edge(P, now, id, parent, state, detail, result, kind)
   else
@@ -269,7 +301,8 @@ local function tell_heir(P, now, parent, heir, word, state, detail, result, kind
   elseif policy == 'F' or policy == 'S' then
     note_ending(P, now, id, parent, state, score_text(now), result, number_of(word))
   else
-    resolve_edge(P, now, id, parent, state, detail, result, kind)
+    local again = resolve_edge(P, now, id, parent, state, detail, result, kind, number_of(word))
+    if again then connect(P, now, id, parent, again) end
   end
 end
 
@@ -337,6 +370,21 @@ local function settle_heirs(P, now)
   return edges.outbox
 end
 
+-- For scripts that need not wake anybody otherwise.
+local function settle_heirs_and_wake(P, now)
+  settle_heirs(P, now)
+  if edges.unblocked and redis.call('HGET', P .. 'meta', 'paused') ~= '1' then wake(P) end
+end
+
+-- A job that was retried asks for what it needs. Where a flow is not delivered yet (`gated`), its deliverer asks for what has not been
+-- asked for again.
+local function ask_for(P, now, id, needs, gated)
+  for i = 1, #needs, 2 do
+    local again = needs[i + 1] ~= 'g' and asked_again(P, id, needs[i])
+    if again and (again ~= '' or not gated) then connect(P, now, id, needs[i], needs[i + 1] .. again) end
+  end
+end
+
 -- A finished job that begins again: what kept it from running is asked for anew, under a number by which a bad answer is known
 -- from one that is still on its way; what it waited for besides is asked for as before. True if it waits for something.
 local function relink(P, now, id)
@@ -367,12 +415,14 @@ local function relink(P, now, id)
   end
   if redis.call('EXISTS', P .. 'needs:' .. id) == 0 then return false end
   add_blocked(P, id, now)
-  local needs, undelivered = pairs_in(P .. 'needs:' .. id), false
-  for i = 1, #needs, 2 do undelivered = undelivered or string.match(needs[i], '^flow/') end
-  -- Whoever delivers its flow will ask for the rest.
-  for i = 1, #needs, 2 do
-    local asked = needs[i + 1] ~= 'g' and asked_again(P, id, needs[i])
-    if asked and (asked == number or not undelivered) then connect(P, now, id, needs[i], needs[i + 1] .. asked) end
+  local needs, gated = pairs_in(P .. 'needs:' .. id), false
+  for i = 1, #needs, 2 do gated = gated or string.match(needs[i], '^flow/') end
+  if edges.asks * 2 < #needs then
+    -- Too many for one script: the outbox asks for them.
+    add_effect(P, 'kind', 'ask', 'to', own, 'heir', id, 'gated', gated and '1' or '')
+  else
+    edges.asks = edges.asks - #needs / 2
+    ask_for(P, now, id, needs, gated)
   end
   return true
 end

@@ -16,6 +16,8 @@ local function revive(P, state, ids, now)
       ready[#ready + 1] = id
       priorities[#ready] = priority_of(P, id)
     elseif not relink(P, now, id) then
+      -- Where it wished to go when it was let go counted for then.
+      redis.pcall('HDEL', P .. 'life:' .. id, 'due', 'lifo')
       -- At once, because those that come after it may wait for it.
       join(P, { id }, { priority_of(P, id) })
     end

@@ -1,0 +1,68 @@
+"""Effects on their way: each to where it belongs, those for jobs that wait first. What cannot be handed over, because a
+queue is away or full, holds up nothing that goes elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from jobqueue.backends.protocol import NewRecord
+from jobqueue.backends.redis.codec import text
+from jobqueue.backends.redis.courier import Asked, Courier
+from jobqueue.backends.redis.linking import Edge
+from jobqueue.backends.redis.submitting import deliver_flow
+from jobqueue.errors import BackendError
+
+
+class Handing:
+    """A batch of entries of one outbox, sorted by where they go; each part with the id of its entry."""
+
+    def __init__(self, courier: Courier, queue: str) -> None:
+        self._courier = courier
+        self._queue = queue
+        self.edges: dict[str, list[tuple[str, Edge]]] = defaultdict(list)
+        self.links: dict[str, list[tuple[str, Asked]]] = defaultdict(list)
+        self.errands: list[tuple[str, Mapping[str, Any]]] = []
+        self.records: dict[str, list[tuple[str, NewRecord]]] = defaultdict(list)
+        self.left: set[str] = set()
+        """The entries of which something could not be handed over."""
+        self._error: BackendError | None = None
+
+    async def over(self) -> BackendError | None:
+        """Hand all of it over; returns the first error there was."""
+        for target, edges in self.edges.items():
+            async with self._trying(entry for entry, _ in edges):
+                await self._courier.resolve(target, [edge for _, edge in edges])
+        for target, links in self.links.items():
+            async with self._trying(entry for entry, _ in links):
+                found = await self._courier.link(target, [asked for _, asked in links])
+                for heir_queue, answers in found.items():
+                    await self._courier.resolve(heir_queue, answers)
+        for entry, fields in self.errands:
+            async with self._trying([entry]):
+                await self._run(fields)
+        for target, records in self.records.items():
+            async with self._trying(entry for entry, _ in records):
+                await self._courier.write(target, [record for _, record in records])
+        return self._error
+
+    async def _run(self, fields: Mapping[str, Any]) -> None:
+        match text(fields["kind"]):
+            case "spread":
+                await self._courier.spread(self._queue, fields)
+            case "ask":
+                await self._courier.ask(self._queue, fields)
+            case _:
+                flow, gate = (text(fields.get(name, b"")) for name in ("flow", "gate"))
+                await deliver_flow(self._courier, self._queue, flow, gate)
+
+    @asynccontextmanager
+    async def _trying(self, entries: Iterable[str]) -> AsyncGenerator[None]:
+        try:
+            yield
+        except BackendError as error:
+            self.left.update(entries)
+            self._error = self._error or error
