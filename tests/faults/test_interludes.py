@@ -5,7 +5,7 @@ Each call takes effect once, and its answer is what it came to, whatever happens
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,7 +31,7 @@ from jobqueue.backends.protocol import (
     Retry,
 )
 from jobqueue.backends.scheduling import Firing, ScheduleChange
-from jobqueue.errors import InvalidState, JobNotFound, JobQueueError, QueueFull
+from jobqueue.errors import BackendUnavailable, InvalidState, JobNotFound, JobQueueError, QueueFull
 from jobqueue.model.limits import Limits
 from jobqueue.model.links import Need
 from jobqueue.model.notice import Occasion
@@ -39,16 +39,10 @@ from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Releas
 from jobqueue.model.record import JobRecord, JobState
 from jobqueue.model.unique import Unique
 from jobqueue.testing.contract.steps import ERROR, QUEUE, claim, job, put, run, settle, state
-from tests.faults.interludes import Cut, How, Stage, staged
+from tests.faults.interludes import Cut, How, Stage
 
 OTHER = "other"
 GONE = Retention(0)
-
-
-@pytest.fixture
-async def stage(valkey_url: str) -> AsyncIterator[Stage]:
-    async with staged(valkey_url) as found:
-        yield found
 
 
 async def finish(backend: RedisBackend, outcome: Outcome | None = None) -> JobRecord:
@@ -375,6 +369,55 @@ async def test_two_copies_of_a_process_are_two_callers(stage: Stage) -> None:
             (answer,) = await backend.enqueue(QUEUE, [job(job_id)])
             assert answer.created
     assert [lease.id for lease in await claim(stage.ours, 5)] == list("abcde")
+
+
+@pytest.mark.parametrize("calls", [1, 2, 5])
+async def test_what_a_copy_calls_does_not_have_a_call_carried_out_twice(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    """It has the channel of the original, and comes to the number of the call whose reply was lost, or beyond it."""
+    one, other = stage.ours._calls, stage.theirs._calls  # pyright: ignore[reportPrivateUsage]
+    await put(stage.ours, "a")
+    await finish(stage.ours, Failed(ERROR))
+    names = {name: value for name, value in one.__dict__.items() if name != "_lines"}
+    other.__dict__.update({**names, "_idle_channels": list(one._idle_channels)})  # pyright: ignore[reportPrivateUsage]
+    cut = Cut(monkeypatch, stage.ours, How.LOST, "retry")
+
+    async def meanwhile() -> None:
+        await finish(stage.theirs, Failed(ERROR))
+        for number in range(calls):
+            await put(stage.theirs, f"copy-{number}")
+
+    cut.interlude = meanwhile
+    await stage.ours.amend(QUEUE, "a", Retry())
+    assert cut.struck
+    assert await state(stage.theirs, "a") is JobState.FAILED
+    assert (await stage.theirs.status(QUEUE)).counts[JobState.WAITING] == calls
+
+
+async def test_a_call_that_a_copy_has_overtaken_is_not_known_to_have_failed_or_not(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy was made later than the call: what it calls next has a higher number, and is all that is remembered."""
+    one, other = stage.ours._calls, stage.theirs._calls  # pyright: ignore[reportPrivateUsage]
+    await put(stage.ours, "a")
+    await finish(stage.ours, Failed(ERROR))
+    cut = Cut(monkeypatch, stage.ours, How.LOST, "retry")
+
+    async def meanwhile() -> None:
+        names = {name: value for name, value in one.__dict__.items() if name != "_lines"}
+        channel = f"{one._identity}/1"  # pyright: ignore[reportPrivateUsage]
+        other.__dict__.update({**names, "_idle_channels": [channel]})
+        await finish(stage.theirs, Failed(ERROR))
+        await put(stage.theirs, "copy")
+
+    cut.interlude = meanwhile
+    with pytest.raises(BackendUnavailable, match="not known"):
+        await stage.ours.amend(QUEUE, "a", Retry())
+    assert await state(stage.theirs, "a") is JobState.FAILED
+    # From here on it has names of its own.
+    await put(stage.ours, "b")
+    assert await state(stage.theirs, "b") is JobState.WAITING
 
 
 class TestUnsentCalls:

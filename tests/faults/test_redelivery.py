@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis.asyncio
 
-from jobqueue.backends import RedisBackend
 from jobqueue.backends.protocol import Cancel, Exchange, FlowMember, NewFlow, Obliterate, Remove, Retry, Settlement
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.calls import Calls
@@ -23,21 +21,10 @@ from jobqueue.model.outcome import Completed, Failed, Retention
 from jobqueue.model.record import JobState
 from jobqueue.testing.contract.dependencies import finish, put_dependant, states_of
 from jobqueue.testing.contract.steps import ERROR, QUEUE, claim, job, put, settle, state
-from tests.faults.interludes import Cut, How, Stage, staged
+from tests.faults.interludes import Cut, How, Stage
+from tests.faults.stragglers import Straggler
 
 OTHER = "mail"
-
-
-@pytest.fixture
-async def stage(valkey_url: str) -> AsyncIterator[Stage]:
-    async with staged(valkey_url) as found:
-        yield found
-
-
-@pytest.fixture
-async def server(valkey_url: str) -> AsyncIterator[redis.asyncio.Redis]:
-    async with redis.asyncio.Redis.from_url(valkey_url) as client:  # pyright: ignore[reportUnknownMemberType]
-        yield client
 
 
 async def entries_in(server: redis.asyncio.Redis, outbox: str) -> list[Any]:
@@ -49,40 +36,6 @@ async def entries_in(server: redis.asyncio.Redis, outbox: str) -> list[Any]:
 async def keys_on(server: redis.asyncio.Redis) -> set[bytes]:
     """All that is stored."""
     return {key async for key in server.scan_iter()}  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-
-
-class Straggler:
-    """A client that stands still in the middle of handing something over, and goes on later."""
-
-    def __init__(self, backend: RedisBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.backend = backend
-        self._monkeypatch = monkeypatch
-
-    @asynccontextmanager
-    async def stopped_before(self, errand: str, doing: Coroutine[Any, Any, Any]) -> AsyncGenerator[None]:
-        """It is ``doing`` this, and comes as far as the errand; what stands in the block happens meanwhile."""
-        held, go_on, own = asyncio.Event(), asyncio.Event(), getattr(Courier, errand)
-        calls = self.backend._calls  # pyright: ignore[reportPrivateUsage]
-
-        async def slow(courier: Courier, *words: Any) -> Any:
-            if courier.calls is calls:
-                held.set()
-                await go_on.wait()
-            return await own(courier, *words)
-
-        self._monkeypatch.setattr(Courier, errand, slow)
-        task = asyncio.create_task(doing)
-        async with asyncio.timeout(10):
-            await held.wait()
-        yield
-        go_on.set()
-        await task
-        self._monkeypatch.setattr(Courier, errand, own)
-
-
-@pytest.fixture
-def straggler(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Straggler:
-    return Straggler(stage.ours, monkeypatch)
 
 
 async def _nothing(calls: OutboxCalls, queue: str, outbox: bool = True) -> None:
@@ -397,3 +350,98 @@ async def test_a_flow_is_reopened_on_a_full_server(stage: Stage, server: redis.a
         await server.config_set("maxmemory", 0)  # pyright: ignore[reportUnknownMemberType]
     assert flow is not None
     assert flow.ended == {}
+
+
+@pytest.mark.parametrize("members", [1, 600])
+async def test_a_flow_whose_deliverer_stood_still_is_written_all_the_same(
+    stage: Stage, straggler: Straggler, members: int
+) -> None:
+    """Nobody else has delivered it meanwhile, so that its gate was never opened."""
+    flow = [FlowMember(QUEUE, job("a")), *(FlowMember(OTHER, job(f"b{number}")) for number in range(members))]
+    async with straggler.stopped_before("write", stage.ours.submit(QUEUE, NewFlow("f", flow))):
+        await stage.clock.advance(minutes=6)
+    assert await states_of(stage.theirs, "a") == [JobState.WAITING]
+    assert (await stage.theirs.status(OTHER)).counts[JobState.WAITING] == members
+
+
+async def test_whoever_stood_still_while_a_flow_was_delivered_writes_nothing(
+    stage: Stage, straggler: Straggler, server: redis.asyncio.Redis
+) -> None:
+    flow = NewFlow("f", [FlowMember(QUEUE, job("a")), FlowMember(OTHER, job("b"))], recorded=False)
+    async with straggler.stopped_before("write", stage.ours.submit(QUEUE, flow)):
+        while await stage.theirs.deliver(QUEUE):
+            pass
+        await finish(stage.theirs, "a", Completed(None, Retention(0)))
+        await finish(stage.theirs, "b", Completed(None, Retention(0)), queue=OTHER)
+        await stage.clock.advance(minutes=20)
+        # Its gates are forgotten by then, as those of callers that are gone are.
+        for queue in (QUEUE, OTHER):
+            await server.delete(keys.named("jobqueue", queue, "calls"))
+    assert await states_of(stage.theirs, "a") == [None]
+    assert await states_of(stage.theirs, "b", queue=OTHER) == [None]
+
+
+@pytest.mark.parametrize("minutes", [-60, 60])
+async def test_a_flow_is_written_where_the_clock_differs(
+    stage: Stage, minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two nodes of a cluster have two clocks."""
+    real = Courier.staged
+
+    async def staged(courier: Courier, home: str, flow: str, *words: Any) -> tuple[int, bool, Sequence[Any]]:
+        read_at, written, part = await real(courier, home, flow, *words)
+        return read_at + (minutes * 60_000 if flow else 0), written, part
+
+    monkeypatch.setattr(Courier, "staged", staged)
+    await stage.ours.submit(QUEUE, NewFlow("f", [FlowMember(OTHER, job("b"))]))
+    assert await states_of(stage.theirs, "b", queue=OTHER) == [JobState.WAITING]
+
+
+@pytest.mark.parametrize("queue", [QUEUE, OTHER])
+async def test_a_retry_hears_the_end_that_many_have_not_been_told_yet(stage: Stage, queue: str) -> None:
+    backend = stage.theirs
+    await put(backend, "a")
+    for start in (0, 600):
+        heirs = [replace(job(f"heir{start + n}"), needs=(Need(QUEUE, "a"),)) for n in range(600)]
+        await backend.enqueue(queue, heirs)
+        while await backend.deliver(queue):
+            pass
+    (lease,) = await claim(backend)
+    await settle(backend, lease, Completed(b"7", Retention(0)))
+    await backend.amend(queue, "heir5", Cancel("no"))
+    await backend.amend(queue, "heir5", Retry())
+    for other in (QUEUE, queue):
+        while await backend.deliver(other):
+            pass
+    assert (await backend.status(queue)).counts[JobState.WAITING] == 1200
+
+
+async def test_an_old_list_does_not_fail_a_job_that_was_retried(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = stage.theirs
+    await put(backend, "a")
+    for start in (0, 600):
+        await backend.enqueue(QUEUE, [replace(job(f"heir{start + n}"), needs=(Need(QUEUE, "a"),)) for n in range(600)])
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(OutboxCalls, "_deliver_soon", _nothing)
+        await backend.amend(QUEUE, "a", Remove())
+    real, parts = Calls.run, 0
+
+    async def run(calls: Calls, name: str, *words: Any) -> Any:
+        nonlocal parts
+        parts += name == "spread"
+        if parts > 1:
+            raise asyncio.CancelledError
+        return await real(calls, name, *words)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Calls, "run", run)
+        with pytest.raises(asyncio.CancelledError):
+            await backend.deliver(QUEUE)
+    told = (await backend.find(QUEUE, JobState.FAILED))[0].id
+    await put(backend, "a")
+    assert await backend.amend(QUEUE, told, Retry()) is JobState.BLOCKED
+    while await backend.deliver(QUEUE):
+        pass
+    assert await state(backend, told) is JobState.BLOCKED
+    await finish(backend, "a", Completed(b"1"))
+    assert await state(backend, told) is JobState.WAITING

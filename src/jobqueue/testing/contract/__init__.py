@@ -27,11 +27,13 @@ from jobqueue.testing.contract.limits import LimitContract
 from jobqueue.testing.contract.repeats import RepeatContract
 from jobqueue.testing.contract.replacing import ReplacingContract
 from jobqueue.testing.contract.retention import RetentionContract
+from jobqueue.testing.contract.retried_dependants import RetriedDependantContract
 from jobqueue.testing.contract.schedules import ScheduleContract
 from jobqueue.testing.contract.settling import SettlingContract
 from jobqueue.testing.contract.stats import StatsContract
 from jobqueue.testing.contract.uniqueness import UniqueContract
 from jobqueue.testing.contract.waiting import WaitingContract
+from jobqueue.testing.contract.wakeups import WakeupContract
 from jobqueue.testing.contract.webhooks import WebhookContract
 
 
@@ -47,6 +49,7 @@ class BackendContract(
     DeadLetterContract,
     StatsContract,
     DependencyContract,
+    RetriedDependantContract,
     FlowContract,
     CarryingContract,
     LimitContract,
@@ -58,6 +61,7 @@ class BackendContract(
     UniqueContract,
     ReplacingContract,
     WaitingContract,
+    WakeupContract,
 ):
     """Every promise of :mod:`jobqueue.backends.protocol`."""
 

@@ -243,6 +243,14 @@ class WebhookContract:
         found = {body["data"]["job_id"]: body["data"]["error"]["type"] for body in await told(backend)}
         assert found == {"parent": "WorkerLost", "stale": "Expired", "child": "DependencyFailed"}
 
+    async def test_that_a_dependant_failed_is_told_at_once(self, backend: Backend) -> None:
+        await backend.write_endpoint(QUEUE, change(occasions=frozenset({Occasion.FAILED})))
+        await backend.enqueue(QUEUE, [job("parent"), NewRecord("child", "t", b"1", needs=(Need(QUEUE, "parent"),))])
+        (lease,) = await claim(backend)
+        page = await settle(backend, lease, Cancelled("no"))
+        assert page.outbox, "whoever has settled it hands that over"
+        assert [body["data"]["job_id"] for body in await told(backend)] == ["child"]
+
     async def test_what_expired_is_told_when_it_is_met(self, backend: Backend, clock: ManualClock) -> None:
         await backend.write_endpoint(QUEUE, change())
         await backend.enqueue(QUEUE, [NewRecord("stale", "t", b"1", expires_in_ms=1000)])

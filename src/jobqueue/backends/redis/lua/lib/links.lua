@@ -45,7 +45,8 @@ end
 -- The end of a job that is gone, as long as its heir has not been told; false if it may lie beyond what was read.
 local function end_on_its_way(P, job, heir)
   edges.ends = edges.ends or read_ends(P)
-  return edges.ends[job .. ' ' .. heir] or edges.ends[job] or (edges.ends.cut and false) or nil
+  local told = edges.ends[job .. ' ' .. heir] or edges.ends[job]
+  return told or edges.ends.cut and false
 end
 
 local function pairs_in(key)

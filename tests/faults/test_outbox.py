@@ -1,0 +1,245 @@
+"""What cannot be handed over holds up nothing else, and nothing is left of it when its queue is obliterated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis.asyncio
+
+from jobqueue.backends import RedisBackend
+from jobqueue.backends.protocol import Cancel, FlowMember, NewFlow, NewRecord, Obliterate, Retry, RetryFailed, Spawning
+from jobqueue.backends.redis import keys
+from jobqueue.backends.redis.courier import Courier
+from jobqueue.errors import BackendUnavailable
+from jobqueue.model.links import Need
+from jobqueue.model.outcome import Completed, Failed, Retention
+from jobqueue.model.record import JobState
+from jobqueue.testing.contract.dependencies import finish, put_dependant, states_of
+from jobqueue.testing.contract.steps import ERROR, QUEUE, claim, job, put, settle, state
+from tests.faults.interludes import Stage
+
+OTHER, AWAY = "mail", "letters"
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Nothing can be written into one queue until this is undone."""
+    real = Courier.write
+
+    async def write(courier: Courier, queue: str, jobs: Sequence[NewRecord], *links: Any) -> Any:
+        if queue == AWAY:
+            raise BackendUnavailable("its node is away")
+        return await real(courier, queue, jobs, *links)
+
+    monkeypatch.setattr(Courier, "write", write)
+    return monkeypatch
+
+
+async def leave_letters(backend: RedisBackend, count: int, name: str = "failing") -> None:
+    """For the queue that is away."""
+    await put(backend, *(f"{name}-{number}" for number in range(count)))
+    for lease in await claim(backend, count):
+        await settle(backend, lease, Failed(ERROR, dead_letter=AWAY))
+
+
+async def deliver(backend: RedisBackend, queue: str = QUEUE) -> None:
+    """As a worker does, until there is nothing left or no getting on."""
+    try:
+        while await backend.deliver(queue):
+            pass
+    except BackendUnavailable:
+        pass
+
+
+@pytest.mark.parametrize("letters", [1, 250])
+async def test_letters_for_a_queue_that_is_away_hold_up_nobody(
+    stage: Stage, server: redis.asyncio.Redis, away: pytest.MonkeyPatch, letters: int
+) -> None:
+    backend = stage.theirs
+    await leave_letters(backend, letters)
+    await put(backend, "parent")
+    await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
+    (lease,) = await claim(backend)
+    await settle(backend, lease, Completed(b"1"))
+    await deliver(backend)
+    assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
+    assert await server.xlen(keys.outbox("jobqueue", QUEUE)) == letters
+    away.undo()
+    await deliver(backend)
+    assert (await backend.status(AWAY)).counts[JobState.WAITING] == letters
+
+
+async def test_a_flow_for_a_queue_that_is_away_holds_up_nobody(stage: Stage, away: pytest.MonkeyPatch) -> None:
+    backend = stage.theirs
+    await put(backend, "parent")
+    await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
+    assert await backend.submit(QUEUE, NewFlow("f", [FlowMember(AWAY, job("m"))]))
+    (lease,) = await claim(backend)
+    await settle(backend, lease, Completed(b"1"))
+    await deliver(backend)
+    assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
+    away.undo()
+    await deliver(backend)
+    assert await states_of(backend, "m", queue=AWAY) == [JobState.WAITING]
+
+
+async def test_a_queue_that_is_away_is_asked_once_in_a_round(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = stage.theirs
+    asked: list[str] = []
+    real = backend._calls.run  # pyright: ignore[reportPrivateUsage]
+
+    async def run(name: str, prefix: str, *words: Any) -> Any:
+        if AWAY in prefix:
+            asked.append(name)
+            raise BackendUnavailable("its node is away")
+        return await real(name, prefix, *words)
+
+    for number in range(3):
+        await backend.submit(QUEUE, NewFlow(f"f{number}", [FlowMember(OTHER, job(f"m{number}"))]))
+    await leave_letters(backend, 5)
+    monkeypatch.setattr(backend._calls, "run", run)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(backend._calls, "_deadline", 0.0)  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(BackendUnavailable):
+        await backend.deliver(QUEUE)
+    assert len(asked) == 1
+
+
+async def test_effects_are_handed_over_on_a_full_server(stage: Stage, server: redis.asyncio.Redis) -> None:
+    """All that does not make new jobs: what waits must be able to go on, or the server could not be drained."""
+    backend = stage.theirs
+    await put(backend, "parent", queue=OTHER)
+    await put_dependant(backend, "a", f"{OTHER}/parent")
+    await backend.amend(OTHER, "parent", Cancel("no"))
+    assert await state(backend, "a") is JobState.FAILED
+    await backend.amend(OTHER, "parent", Retry())
+    await put(backend, "another")
+    await put_dependant(backend, "b", f"{QUEUE}/another", queue=OTHER)
+    await server.config_set("maxmemory", 1)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        assert (await backend.amend(QUEUE, "a", Retry())) is JobState.BLOCKED
+        await backend.amend(QUEUE, "another", Cancel("no"))
+        assert await states_of(backend, "b", queue=OTHER) == [JobState.FAILED]
+        await finish(backend, "parent", Completed(b"1"), queue=OTHER)
+        assert await state(backend, "a") is JobState.WAITING
+    finally:
+        await server.config_set("maxmemory", 0)  # pyright: ignore[reportUnknownMemberType]
+
+
+async def test_a_flow_that_was_written_begins_on_a_full_server(
+    stage: Stage, server: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Courier.written
+
+    async def written(courier: Courier, *words: Any) -> None:
+        await server.config_set("maxmemory", 1)  # pyright: ignore[reportUnknownMemberType]
+        await real(courier, *words)
+
+    monkeypatch.setattr(Courier, "written", written)
+    try:
+        await stage.theirs.submit(QUEUE, NewFlow("f", [FlowMember(OTHER, job("m"))]))
+        assert await states_of(stage.theirs, "m", queue=OTHER) == [JobState.WAITING]
+    finally:
+        await server.config_set("maxmemory", 0)  # pyright: ignore[reportUnknownMemberType]
+
+
+async def test_an_obliterated_queue_leaves_nothing_of_what_it_could_not_hand_over(
+    stage: Stage, server: redis.asyncio.Redis, away: pytest.MonkeyPatch
+) -> None:
+    backend = stage.theirs
+    await leave_letters(backend, 150)
+    await put(backend, "p")
+    (lease,) = await claim(backend)
+    kids = NewFlow(
+        "p/1",
+        [FlowMember(AWAY, job("kid"))],
+        recorded=False,
+        spawning=Spawning("p", lease.token or 0, (Need(AWAY, "kid"),)),
+    )
+    await backend.submit(QUEUE, kids)
+    await backend.control(QUEUE, Obliterate(force=True))
+    left = [key async for key in server.scan_iter() if b"{tickets}" in key]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    assert left == []
+
+
+async def test_a_job_that_is_gone_is_found_behind_letters(stage: Stage, away: pytest.MonkeyPatch) -> None:
+    """What it came to lies in the outbox still, so it was not removed."""
+    backend = stage.theirs
+    await leave_letters(backend, 250)
+    await put(backend, "parent")
+    await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
+    (lease,) = await claim(backend)
+    await settle(backend, lease, Completed(b"7", Retention(0)))
+    await backend.amend(OTHER, "a", Cancel("stuck?"))
+    await backend.amend(OTHER, "a", Retry())
+    assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
+    assert [one.result for one in await backend.inputs(OTHER, "a")] == [b"7"]
+
+
+async def test_an_end_that_may_lie_further_back_is_waited_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, away: pytest.MonkeyPatch
+) -> None:
+    backend = stage.theirs
+    for batch in "abcdef":
+        await leave_letters(backend, 200, batch)
+    await put(backend, "parent")
+    await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
+    (lease,) = await claim(backend)
+    await settle(backend, lease, Completed(b"7", Retention(0)))
+    await backend.amend(OTHER, "a", Cancel("stuck?"))
+    with monkeypatch.context() as short:
+        short.setattr(backend._calls, "_deadline", 0.0)  # pyright: ignore[reportPrivateUsage]
+        assert await backend.amend(OTHER, "a", Retry()) is JobState.BLOCKED
+        assert await states_of(backend, "a", queue=OTHER) == [JobState.BLOCKED], "nobody has said that it was removed"
+    away.undo()
+    await deliver(backend)
+    await deliver(backend, OTHER)
+    assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
+
+
+async def test_what_is_retried_asks_for_many_in_parts(stage: Stage, server: redis.asyncio.Redis) -> None:
+    backend, many = stage.theirs, 1500
+    parents = [f"p{number}" for number in range(many)]
+    for start in (0, 750):
+        await put(backend, *parents[start : start + 750], queue=OTHER)
+    needs = tuple(Need(OTHER, parent) for parent in parents)
+    await backend.enqueue(QUEUE, [replace(job("a"), needs=needs)])
+    await deliver(backend)
+    await backend.amend(QUEUE, "a", Cancel("no"))
+    assert await backend.amend(QUEUE, "a", Retry()) is JobState.BLOCKED
+    assert await server.xlen(keys.outbox("jobqueue", QUEUE)) == 0, "all of it has been handed over"
+    for parent in parents:
+        await backend.amend(OTHER, parent, Cancel("no"))
+    assert await state(backend, "a") is JobState.FAILED
+
+
+async def test_many_that_are_retried_are_a_batch_for_each_two_thousand_needs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = stage.theirs
+    asked: list[int] = []
+    real = backend._calls.run  # pyright: ignore[reportPrivateUsage]
+
+    async def run(name: str, prefix: str, *words: Any) -> Any:
+        answer = await real(name, prefix, *words)
+        if name == "retry_failed":
+            asked.append(len(answer[0]))
+        return answer
+
+    monkeypatch.setattr(backend._calls, "run", run)  # pyright: ignore[reportPrivateUsage]
+    await put(backend, *(f"p{number}" for number in range(50)))
+    needs = tuple(Need(QUEUE, f"p{number}") for number in range(50))
+    await backend.enqueue(QUEUE, [replace(job(f"d{number}"), needs=needs) for number in range(100)])
+    await backend.amend(QUEUE, "p0", Cancel("no"))
+    assert (await backend.status(QUEUE)).counts[JobState.FAILED] == 100
+    await backend.amend(QUEUE, "p0", Retry())
+    assert len(await backend.control(QUEUE, RetryFailed())) == 100
+    assert asked == [40, 40, 20]
+    assert (await backend.status(QUEUE)).counts[JobState.BLOCKED] == 100
+    for _ in range(50):
+        (lease,) = await claim(backend)
+        await settle(backend, lease, Completed(b"1"))
+    await deliver(backend)
+    assert (await backend.status(QUEUE)).counts[JobState.WAITING] == 100
