@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import redis.asyncio
 
 from jobqueue.backends import RedisBackend
 from jobqueue.backends.endpoints import EndpointChange, Rules
+from jobqueue.backends.looking import Presence
 from jobqueue.backends.operations import PauseGroup, ResumeGroup, SetLimits
 from jobqueue.backends.protocol import (
     Amendment,
@@ -29,7 +31,9 @@ from jobqueue.backends.protocol import (
     Reschedule,
     Resume,
     Retry,
+    Upkeep,
 )
+from jobqueue.backends.redis import keys
 from jobqueue.backends.scheduling import Firing, ScheduleChange
 from jobqueue.errors import BackendUnavailable, InvalidState, JobNotFound, JobQueueError, QueueFull
 from jobqueue.model.limits import Limits
@@ -418,6 +422,26 @@ async def test_a_call_that_a_copy_has_overtaken_is_not_known_to_have_failed_or_n
     # From here on it has names of its own.
     await put(stage.ours, "b")
     assert await state(stage.theirs, "b") is JobState.WAITING
+
+
+async def test_what_callers_that_are_gone_have_left_is_swept_as_fast_as_it_comes(
+    stage: Stage, server: redis.asyncio.Redis
+) -> None:
+    """Processes that live for one call leave one memory each, and nobody else looks after them."""
+    calls, now_ms = keys.named("jobqueue", QUEUE, "calls"), stage.clock.now_ms()
+    await put(stage.theirs, "a")
+    await claim(stage.theirs)
+    old: dict[Any, Any] = {f"{number:012x}/1": f"000000000001000000 {now_ms}" for number in range(20_000)}
+    await server.hset(calls, mapping=old)
+    await stage.clock.advance(minutes=11)
+    await stage.ours.enqueue(QUEUE, [job("b")])
+    presence = Presence("w", "here", 1, 1, 0, 0)
+    rounds = 1
+    while (await stage.theirs.upkeep(QUEUE, Upkeep(presence=presence))).more:
+        rounds += 1
+        assert rounds < 100
+    assert await server.hlen(calls) <= 1000 + 200
+    assert rounds > 10, "a bounded number in one script"
 
 
 class TestUnsentCalls:

@@ -156,3 +156,30 @@ def test_each_loop_closes_its_default_backend(monkeypatch: pytest.MonkeyPatch) -
             asyncio.run(backend.queues())
     assert len(opened) == 2
     assert not any(loop.is_closed() for loop in default_backend._OPEN)  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_a_backend_that_is_opened_while_another_one_closes_stays_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closing, go_on = asyncio.Event(), asyncio.Event()
+
+    class SlowToClose(MemoryBackend):
+        async def close(self) -> None:
+            closing.set()
+            await go_on.wait()
+            await super().close()
+
+    async def memory() -> MemoryBackend:
+        backend = SlowToClose()
+        await backend.open()
+        return backend
+
+    monkeypatch.setattr(default_backend, "connect", memory)
+    await default_backend.default_backend()
+    task = asyncio.create_task(default_backend.close_default_backend())
+    await closing.wait()
+    newer = await default_backend.default_backend()
+    go_on.set()
+    await task
+    assert await default_backend.default_backend() is newer
+    await default_backend.close_default_backend()
