@@ -78,20 +78,22 @@ async def _empty(
     courier: Courier, queue: str, letter: LetterWriter | None = None, notice: NoticeWriter = plain_delivery
 ) -> int:
     outbox = keys.outbox(courier.namespace, queue)
-    start, count, error = "-", 0, None
+    start, count = "-", 0
+    error: BackendError | None = None
     for _ in range(_PAGES):
         entries, start = await _entries(courier, outbox, start, letters=letter is not None)
         handing = Handing(courier, queue)
         for entry_id, flat in entries:
             _sort(handing, queue, text(entry_id), flat, letter, notice)
-        error = await handing.over()
+        stuck = await handing.over()
+        error = error or stuck
         done = [text(entry_id) for entry_id, _ in entries if text(entry_id) not in handing.left]
         if done:
             await courier.take_out(outbox, done)
         count += len(done)
-        if error is None or not start:
-            break
         # What is stuck must not hide what stands behind it.
+        if stuck is None or not start:
+            break
     if error is not None and not count:
         raise error
     return count
