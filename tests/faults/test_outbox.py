@@ -10,11 +10,22 @@ import pytest
 import redis.asyncio
 
 from jobqueue.backends import RedisBackend
-from jobqueue.backends.protocol import Cancel, FlowMember, NewFlow, NewRecord, Obliterate, Retry, RetryFailed, Spawning
+from jobqueue.backends.protocol import (
+    Cancel,
+    FlowMember,
+    NewFlow,
+    NewRecord,
+    Obliterate,
+    Remove,
+    Retry,
+    RetryFailed,
+    Spawning,
+)
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.courier import Courier
+from jobqueue.backends.redis.delivering import OutboxCalls
 from jobqueue.errors import BackendUnavailable
-from jobqueue.model.links import Need
+from jobqueue.model.links import Need, OnFailure
 from jobqueue.model.outcome import Completed, Failed, Retention
 from jobqueue.model.record import JobState
 from jobqueue.testing.contract.dependencies import finish, put_dependant, states_of
@@ -164,39 +175,127 @@ async def test_an_obliterated_queue_leaves_nothing_of_what_it_could_not_hand_ove
     assert left == []
 
 
-async def test_a_job_that_is_gone_is_found_behind_letters(stage: Stage, away: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("batches", ["a", "abcdef"])
+@pytest.mark.parametrize("queue", [OTHER, QUEUE])
+async def test_a_job_that_is_gone_is_found_behind_letters(
+    stage: Stage, away: pytest.MonkeyPatch, batches: str, queue: str
+) -> None:
     """What it came to lies in the outbox still, so it was not removed."""
     backend = stage.theirs
-    await leave_letters(backend, 250)
+    for batch in batches:
+        await leave_letters(backend, 200, batch)
     await put(backend, "parent")
-    await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
+    # So many that also those in its own queue are told by the outbox.
+    for start in (0, 600):
+        heirs = [replace(job(f"{start + number}"), needs=(Need(QUEUE, "parent"),)) for number in range(600)]
+        await backend.enqueue(queue, heirs)
+        await deliver(backend, queue)
     (lease,) = await claim(backend)
     await settle(backend, lease, Completed(b"7", Retention(0)))
-    await backend.amend(OTHER, "a", Cancel("stuck?"))
-    await backend.amend(OTHER, "a", Retry())
-    assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
-    assert [one.result for one in await backend.inputs(OTHER, "a")] == [b"7"]
+    away.setattr(Courier, "spread", _unreachable)
+    await backend.amend(queue, "5", Cancel("stuck?"))
+    await backend.amend(queue, "5", Retry())
+    assert await states_of(backend, "5", queue=queue) == [JobState.WAITING]
+    assert [one.result for one in await backend.inputs(queue, "5")] == [b"7"]
 
 
-async def test_an_end_that_may_lie_further_back_is_waited_for(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, away: pytest.MonkeyPatch
+async def _unreachable(*_: Any) -> None:
+    raise BackendUnavailable("its node is away")
+
+
+async def test_two_queues_whose_jobs_ask_each_other_s_for_what_is_gone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand at a time: neither waits for the other's outbox to become shorter."""
+    backend = stage.theirs
+    await put(backend, "gone")
+    await put(backend, "gone", queue=OTHER)
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(OutboxCalls, "_deliver_soon", _later)
+        for queue, other in ((QUEUE, OTHER), (OTHER, QUEUE)):
+            need = Need(other, "gone", OnFailure.RUN)
+            await backend.enqueue(queue, [replace(job(f"{number}"), needs=(need,)) for number in range(1000)])
+        for queue in (QUEUE, OTHER):
+            await backend.amend(queue, "gone", Remove())
+    await deliver(backend)
+    await deliver(backend, OTHER)
+    for queue in (QUEUE, OTHER):
+        assert (await backend.status(queue)).counts[JobState.WAITING] == 1000
+
+
+async def _later(calls: OutboxCalls, queue: str, outbox: bool = True) -> None:
+    """Whoever left it ends before he can hand it over."""
+
+
+@pytest.mark.parametrize("stuck", [50, 100, 200])
+async def test_a_queue_is_not_obliterated_before_those_elsewhere_have_heard(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, stuck: int
 ) -> None:
     backend = stage.theirs
-    for batch in "abcdef":
+    await put(backend, "parent")
+    for start in range(0, stuck, 50):
+        heirs = [replace(job(f"{start + number}"), needs=(Need(QUEUE, "parent"),)) for number in range(50)]
+        await backend.enqueue(OTHER, heirs)
+    with monkeypatch.context() as away:
+        away.setattr(Courier, "resolve", _unreachable)
+        with pytest.raises(BackendUnavailable):
+            await backend.control(QUEUE, Obliterate())
+    await backend.control(QUEUE, Obliterate())
+    assert (await backend.status(OTHER)).counts[JobState.FAILED] == stuck
+
+
+async def test_a_call_ends_though_effects_keep_coming(stage: Stage, away: pytest.MonkeyPatch) -> None:
+    """It hands over what it has left, and leaves to workers what is stuck."""
+    backend, number = stage.theirs, 0
+    assert await backend.submit(QUEUE, NewFlow("f", [FlowMember(AWAY, job("m"))]))
+    real = Courier.take_out
+
+    async def take_out(courier: Courier, outbox: str, entry_ids: Sequence[str]) -> None:
+        nonlocal number
+        await real(courier, outbox, entry_ids)
+        if outbox == keys.outbox("jobqueue", QUEUE):
+            number += 1
+            assert number < 10, "it goes on for ever"
+            await put(stage.ours, f"parent{number}")
+            await put_dependant(stage.ours, f"a{number}", f"{QUEUE}/parent{number}", queue=OTHER)
+            (lease,) = await claim(stage.ours)
+            await settle(stage.ours, lease, Completed(b"1"))
+
+    away.setattr(Courier, "take_out", take_out)
+    await put(backend, "first")
+    await put_dependant(backend, "a", f"{QUEUE}/first", queue=OTHER)
+    await backend.amend(QUEUE, "first", Cancel("no"))
+    assert await states_of(backend, "a", queue=OTHER) == [JobState.FAILED]
+
+
+async def test_what_stands_far_behind_is_found_in_the_rounds_after(
+    stage: Stage, server: redis.asyncio.Redis, away: pytest.MonkeyPatch
+) -> None:
+    backend = stage.theirs
+    for batch in "abcdefghij":
         await leave_letters(backend, 200, batch)
     await put(backend, "parent")
     await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
     (lease,) = await claim(backend)
-    await settle(backend, lease, Completed(b"7", Retention(0)))
-    await backend.amend(OTHER, "a", Cancel("stuck?"))
-    with monkeypatch.context() as short:
-        short.setattr(backend._calls, "_deadline", 0.0)  # pyright: ignore[reportPrivateUsage]
-        assert await backend.amend(OTHER, "a", Retry()) is JobState.BLOCKED
-        assert await states_of(backend, "a", queue=OTHER) == [JobState.BLOCKED], "nobody has said that it was removed"
+    await settle(backend, lease, Completed(b"1"))
+    for _ in range(3):
+        await deliver(backend)
+    assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
     away.undo()
     await deliver(backend)
-    await deliver(backend, OTHER)
+    assert await server.xlen(keys.outbox("jobqueue", QUEUE)) == 0
+    assert (await backend.status(AWAY)).counts[JobState.WAITING] == 2000
+
+
+async def test_an_effect_of_a_later_release_is_left_for_its_workers(stage: Stage, server: redis.asyncio.Redis) -> None:
+    backend, outbox = stage.theirs, keys.outbox("jobqueue", QUEUE)
+    for _ in range(150):
+        await server.xadd(outbox, {"kind": "unheard-of", "to": QUEUE})
+    await put(backend, "parent")
+    await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
+    await finish(backend, "parent", Completed(b"1"))
     assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
+    assert await server.xlen(outbox) == 150
 
 
 async def test_what_is_retried_asks_for_many_in_parts(stage: Stage, server: redis.asyncio.Redis) -> None:

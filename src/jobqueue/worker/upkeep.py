@@ -16,6 +16,7 @@ from jobqueue.model.options import DEFAULT_KEEP
 from jobqueue.patience import LONGEST_PAUSE, Patience
 from jobqueue.worker.lane import Lane
 
+_AFTER_FAILURE = 0.25
 ORPHANS = 100
 """Jobs of each kind at a time: some 3 ms, for which the server does nothing else, if a dead worker held so many."""
 
@@ -68,8 +69,8 @@ class UpkeepRounds:
             try:
                 await self.empty_outbox()
             except BackendError:
-                # It stays in the outbox; the next round finds it.
-                continue
+                # It stays in the outbox; the next round finds it. Not at once, or what is full would be run over.
+                await asyncio.sleep(_AFTER_FAILURE)
 
     async def empty_outbox(self) -> None:
         """Hand over all that is there."""

@@ -22,15 +22,15 @@ def exchange(shelf: Shelf, request: Exchange, now_ms: int) -> Page:
         last = last if last.sequence == request.sequence else replace(last, claimed=(), refused=frozenset())
         return _same_again(shelf, last, now_ms)
     refused: frozenset[str] = frozenset()
-    letter, due_before = False, shelf.delayed.first_ms()
+    letter = False
+    shelf.earliest_delay_ms = None
     if request.settlements:
         refused, letter = settle(shelf, request.settlements, now_ms)
         settle_heirs(shelf, now_ms)
     if request.tallies:
         shelf.count_attempts(request.tallies, now_ms)
     move_due(shelf, now_ms)
-    due = shelf.delayed.first_ms()
-    if request.settlements and due is not None and (due_before is None or due < due_before):
+    if shelf.earliest_delay_ms is not None and shelf.earliest_delay_ms == shelf.delayed.first_ms():
         # Whoever sleeps must know of it, as this worker may be about to stop, or busy for long.
         shelf.marker.put()
 

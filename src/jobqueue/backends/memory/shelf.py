@@ -80,6 +80,8 @@ class Shelf:
         self.minutes: dict[int, dict[str, int]] = {}
         self.schedules: dict[str, ScheduleRecord] = {}
         self.schedules_due = Timetable()
+        self.earliest_delay_ms: int | None = None
+        """Of those that the running exchange has put down."""
         self.fired_by_hand: dict[str, str] = {}
         self.ticked: dict[str, str] = {}
         """The job of each schedule's last tick; its last job may be one by hand."""
@@ -129,6 +131,8 @@ class Shelf:
         """To delayed, until ``run_at_ms``."""
         record.state, record.run_at_ms = JobState.DELAYED, run_at_ms
         self.delayed.put(record.id, run_at_ms)
+        if self.earliest_delay_ms is None or run_at_ms < self.earliest_delay_ms:
+            self.earliest_delay_ms = run_at_ms
         self._watch_expiry(record)
 
     def finish(self, record: JobRecord, state: JobState, now_ms: int, keep: Retention) -> None:

@@ -10,7 +10,9 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from jobqueue.backends.redis.codec import Word
@@ -28,6 +30,19 @@ _MOST_LOADS = 5
 _UNKNOWN = (
     "the connection was lost, and a copy of this process has called since: whether this call took effect is not known"
 )
+
+
+_TRIED_ONCE: ContextVar[bool] = ContextVar("_TRIED_ONCE", default=False)
+
+
+@contextmanager
+def tried_once() -> Generator[None]:
+    """No call in this block is repeated."""
+    token = _TRIED_ONCE.set(True)
+    try:
+        yield
+    finally:
+        _TRIED_ONCE.reset(token)
 
 
 class Calls:
@@ -116,7 +131,7 @@ class Calls:
             try:
                 return await call(repeated)
             except BackendUnavailable as error:
-                if self.closed or hopeless(error) or loop.time() + pause >= give_up:
+                if self.closed or hopeless(error) or _TRIED_ONCE.get() or loop.time() + pause >= give_up:
                     raise
             # Not all at the same moment: a server that has just come back would be run over by those it had lost.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))

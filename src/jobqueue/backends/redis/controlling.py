@@ -80,13 +80,13 @@ async def _clean(calls: Calls, prefix: str, now: str, command: Clean) -> tuple[l
 
 async def _retry_failed(calls: Calls, prefix: str, now: str, limit: int) -> tuple[list[str], bool]:
     retried: list[str] = []
-    outbox, offset = False, 0
+    outbox, offset, last = False, 0, b""
     while len(retried) < limit:
         size = min(MAX_BATCH, limit - len(retried))
-        batch, left, kept, more = await calls.run("retry_failed", prefix, now, size, offset)
+        batch, left, kept, last = await calls.run("retry_failed", prefix, now, size, offset, last)
         retried += texts(batch)
         outbox, offset = outbox or bool(left), offset + int(kept)
-        if not more:
+        if not last:
             break
     return retried, outbox
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from jobqueue.backends.protocol import Enqueued, NewRecord
 from jobqueue.backends.redis import keys
-from jobqueue.backends.redis.calls import Calls
+from jobqueue.backends.redis.calls import Calls, tried_once
 from jobqueue.backends.redis.codec import Word, text
 from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.writing import write_jobs
-from jobqueue.errors import BackendUnavailable
+from jobqueue.errors import BackendError, BackendFull, BackendUnavailable
 
 Asked = tuple[str, str, str]
 """Parent id, heir ('queue/id'), policy."""
@@ -23,14 +23,23 @@ class Courier:
     """Runs errands, and notes which queues have something in their outbox because of them."""
 
     def __init__(
-        self, calls: Calls, namespace: str, now: Callable[[], str], announce: Callable[[str], Awaitable[None]]
+        self,
+        calls: Calls,
+        namespace: str,
+        now: Callable[[], str],
+        announce: Callable[[str], Awaitable[None]],
+        begin_at: dict[str, str],
     ) -> None:
         self.calls = calls
         self.namespace = namespace
         self.now = now
         self._announce = announce
+        self.begin_at = begin_at
+        """Where in their outboxes the next round begins, for queues whose last one ended before the end."""
         self.touched: dict[str, None] = {}
-        self._away: dict[str, str] = {}
+        self.stuck = False
+        """Whether something could not be handed over."""
+        self._refusing: dict[str, BackendError] = {}
 
     def prefix(self, queue: str) -> str:
         """What every key of ``queue`` begins with."""
@@ -44,16 +53,27 @@ class Courier:
 
     async def link(self, queue: str, asked: Sequence[Asked]) -> Mapping[str, Sequence[Edge]]:
         """Give jobs of ``queue`` heirs elsewhere; returns the edges that are resolved already, by the heir's queue."""
-        async with self._reaching(queue):
-            answers = await self.calls.read("link", self.prefix(queue), *(word for one in asked for word in one))
         edges: dict[str, list[Edge]] = defaultdict(list)
-        for (parent, heir, policy), answer in zip(asked, answers, strict=True):
-            if answer:
-                state, detail, result, kind = answer
-                heir_queue, _, heir_id = heir.partition("/")
-                edges[heir_queue].append(
-                    (heir_id, f"{queue}/{parent}", policy, text(state), detail, result, text(kind), 0)
-                )
+        start = "-"
+        while asked:
+            words = (word for one in asked for word in one)
+            async with self._reaching(queue):
+                answers = await self.calls.read("link", self.prefix(queue), start, *words)
+            again: list[Asked] = []
+            for one, answer in zip(asked, answers, strict=True):
+                match answer:
+                    case [b"beyond", beyond]:
+                        again.append(one)
+                        start = text(beyond)
+                    case [state, detail, result, kind]:
+                        parent, heir, policy = one
+                        heir_queue, _, heir_id = heir.partition("/")
+                        edges[heir_queue].append(
+                            (heir_id, f"{queue}/{parent}", policy, text(state), detail, result, text(kind), 0)
+                        )
+                    case _:
+                        pass
+            asked = again
         return edges
 
     async def resolve(self, queue: str, edges: Sequence[Edge]) -> None:
@@ -108,13 +128,16 @@ class Courier:
 
     @asynccontextmanager
     async def _reaching(self, queue: str) -> AsyncGenerator[None]:
-        """Whoever could not be reached is not waited for again on this round."""
-        if queue in self._away:
-            raise BackendUnavailable(self._away[queue])
+        """Whoever is away or full is not asked again in this round; once somebody is away, others are tried once."""
+        if queue in self._refusing:
+            refusal = self._refusing[queue]
+            raise type(refusal)(str(refusal))
+        away = any(isinstance(error, BackendUnavailable) for error in self._refusing.values())
         try:
-            yield
-        except BackendUnavailable as error:
-            self._away[queue] = str(error)
+            with tried_once() if away else nullcontext():
+                yield
+        except (BackendUnavailable, BackendFull) as error:
+            self._refusing[queue] = error
             raise
 
     async def _errand(self, name: str, queue: str, *words: Word) -> Any:

@@ -23,8 +23,8 @@ from jobqueue.backends.redis.part import RedisPart
 from jobqueue.errors import BackendError
 
 _BATCH = 100
-_PAGES = 20
-"""Of a batch each, looked at behind what cannot be handed over."""
+_PAGES = 10
+"""Of a batch each, looked at in one round behind what cannot be handed over; the next round begins behind them."""
 _ROUNDS = 10_000
 """Batches that one delivery may lead to in other queues: an end to what has one anyhow."""
 
@@ -38,7 +38,7 @@ class OutboxCalls(RedisPart):
         return await deliver(self._courier(), queue, letter, notice)
 
     def _courier(self) -> Courier:
-        return Courier(self._calls, self._namespace, self._now, self._announce)
+        return Courier(self._calls, self._namespace, self._now, self._announce, self._outboxes)
 
     async def _deliver_edges(self, queue: str) -> int:
         # Letters and notices stay: only a worker knows how its queue's are written.
@@ -48,8 +48,9 @@ class OutboxCalls(RedisPart):
         """Hand over what a call has left in the outbox. It has taken effect anyhow: workers see to the rest."""
         if not outbox:
             return
+        courier = self._courier()
         with contextlib.suppress(BackendError):
-            while await self._deliver_edges(queue):
+            while await deliver(courier, queue) and not courier.stuck:
                 pass
 
 
@@ -78,7 +79,8 @@ async def _empty(
     courier: Courier, queue: str, letter: LetterWriter | None = None, notice: NoticeWriter = plain_delivery
 ) -> int:
     outbox = keys.outbox(courier.namespace, queue)
-    start, count = "-", 0
+    start, count = courier.begin_at.pop(queue, "-"), 0
+    whole, behind = start == "-", False
     error: BackendError | None = None
     for _ in range(_PAGES):
         entries, start = await _entries(courier, outbox, start, letters=letter is not None)
@@ -91,11 +93,18 @@ async def _empty(
         if done:
             await courier.take_out(outbox, done)
         count += len(done)
-        # What is stuck must not hide what stands behind it.
-        if stuck is None or not start:
+        if not start and not whole:
+            start, whole = "-", True
+        elif not start or not handing.left:
             break
-    if error is not None and not count:
-        raise error
+        # What is stuck must not hide what stands behind it.
+        behind = bool(error or handing.left or not whole)
+    if start and behind:
+        courier.begin_at[queue] = start
+    if error is not None:
+        courier.stuck = True
+        if not count:
+            raise error
     return count
 
 
@@ -120,10 +129,13 @@ def _sort(
                 delivery = notice(told)
                 if delivery is not None and told.target != queue:
                     handing.records[told.target].append((entry_id, delivery))
-        case _:
+        case "":
             target, record = letter_record(flat, queue)
             if letter is not None and target and target != queue:
                 handing.records[target].append((entry_id, letter(target, record)))
+        case _:
+            # Of a later release, whose workers know what it is.
+            handing.left.add(entry_id)
 
 
 async def _entries(courier: Courier, outbox: str, start: str, *, letters: bool) -> tuple[list[Any], str]:

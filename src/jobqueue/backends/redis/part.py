@@ -18,6 +18,7 @@ class RedisPart:
         self._namespace = namespace
         self._clock = clock
         self._announced: dict[str, float] = {}
+        self._outboxes: dict[str, str] = {}
 
     def _prefix(self, queue: str) -> str:
         return keys.prefix(self._namespace, queue)

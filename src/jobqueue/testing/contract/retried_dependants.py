@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from jobqueue.backends.protocol import Backend, Cancel, FlowMember, NewFlow, Retry, Spawning
+from jobqueue.backends.protocol import Backend, Cancel, FlowMember, NewFlow, Retry, RetryFailed, Spawning
 from jobqueue.model.links import Need
-from jobqueue.model.outcome import Completed, Failed, Outcome, Parked, Retention
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Retention
 from jobqueue.model.record import JobState
 from jobqueue.testing.contract.dependencies import OTHER, finish, put_dependant, settle_elsewhere
 from jobqueue.testing.contract.steps import ERROR, QUEUE, claim, job, put, settle, state
@@ -45,6 +47,16 @@ class RetriedDependantContract:
         assert await state(backend, "a") is JobState.BLOCKED
         await finish(backend, "parent", Completed(b"1"), queue=OTHER)
         assert await state(backend, "a") is JobState.WAITING
+
+    async def test_those_that_fail_again_at_once_are_retried_once(self, backend: Backend) -> None:
+        """What they need has failed: they stand behind all others then, and are not met again."""
+        await put(backend, "bad", "b", "c")
+        (lease,) = await claim(backend)
+        await settle(backend, lease, Cancelled("no"))
+        needs = tuple(Need(QUEUE, parent) for parent in ("bad", "b", "c"))
+        await backend.enqueue(QUEUE, [replace(job(f"d{number}"), needs=needs) for number in range(800)])
+        assert sorted(await backend.control(QUEUE, RetryFailed(1000))) == sorted(f"d{number}" for number in range(800))
+        assert (await backend.status(QUEUE)).counts[JobState.FAILED] == 800
 
     async def test_its_delay_is_not_counted_a_second_time(self, backend: Backend) -> None:
         """It was cancelled while it waited, what it needed is done by the time it is retried, and then it parks."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from jobqueue.backends.operations import PurgeGroup
-from jobqueue.backends.protocol import Backend, Clean, Command, NewRecord, Pause, Purge
+from jobqueue.backends.protocol import Backend, Clean, Command, Exchange, NewRecord, Pause, Purge, Settlement
 from jobqueue.model.links import Need, OnFailure
 from jobqueue.model.outcome import Outcome, Released, RetryAt
 from jobqueue.model.record import JobState
+from jobqueue.testing.clock import ManualClock
 from jobqueue.testing.contract.steps import ERROR, QUEUE, claim, put, settle, state
 
 LONG, SHORT = 5.0, 0.01
@@ -48,6 +49,18 @@ class WakeupContract:
         await take_markers(backend)
         page = await settle(backend, lease, outcome)
         assert page.look_again_ms == page.now_ms + 2000
+        assert await backend.wait(QUEUE, LONG)
+
+    async def test_one_that_ends_first_now_that_another_is_due(self, backend: Backend, clock: ManualClock) -> None:
+        await put(backend, "a")
+        (lease,) = await claim(backend)
+        await backend.enqueue(QUEUE, [NewRecord("b", "t", b"1", delay_ms=1000)])
+        await take_markers(backend)
+        await clock.advance(seconds=1)
+        page = await backend.exchange(
+            QUEUE, Exchange("w", "w/9", 1, [Settlement("a", lease.token or 0, RetryAt(2000, ERROR))], claim=1)
+        )
+        assert [one.id for one in page.leases] == ["b"]
         assert await backend.wait(QUEUE, LONG)
 
     async def test_a_delay_that_ends_later_wakes_nobody(self, backend: Backend) -> None:

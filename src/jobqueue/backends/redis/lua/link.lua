@@ -1,18 +1,18 @@
 -- Heirs in other queues: jobs of this queue are given them, or their outcome is told where they have finished.
 -- KEYS: queue prefix
--- ARGV: for each edge: parent id, heir ('queue/id'), policy and number of the asking
--- RETURNS: for each edge: '' (the heir will hear), or state, detail, result, kind of error
---          TRYAGAIN: a job that is gone may have left its end in the outbox, which is longer than what is read of it
--- COST: O(1) for each edge; if one is to a job that is gone, up to 1000 entries of the outbox
+-- ARGV: from where on to look through the outbox ('-': from its beginning), then for each edge: parent id, heir ('queue/id'),
+--       policy and number of the asking
+-- RETURNS: for each edge: '' (the heir will hear), or state, detail, result, kind of error; or 'beyond', from where on: the job is gone,
+--          and its end may lie further back in the outbox: to be asked again
+-- COST: O(1) for each edge; if one is to a job that is gone, 1000 entries of the outbox
 -- INCLUDES: clock events order state lines finish holds links full
 local P, answers = KEYS[1], {}
 though_full(P)
-for at = 1, #ARGV, 3 do
+for at = 2, #ARGV, 3 do
   local state, detail, result, kind = outcome_of(P, ARGV[at])
   if state == 'removed' then
-    local told = end_on_its_way(P, own_queue(P) .. '/' .. ARGV[at], ARGV[at + 1])
-    if told == false then return redis.error_reply('TRYAGAIN the end of ' .. ARGV[at] .. ' may be in the outbox, which is long') end
-    answers[#answers + 1] = told or { state, detail, result, kind }
+    local told, beyond = end_on_its_way(P, own_queue(P) .. '/' .. ARGV[at], ARGV[at + 1], ARGV[1])
+    answers[#answers + 1] = told or beyond and { 'beyond', beyond } or { state, detail, result, kind }
   elseif state then
     answers[#answers + 1] = { state, detail, result, kind }
   else

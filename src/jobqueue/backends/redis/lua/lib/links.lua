@@ -24,10 +24,10 @@ local function effects_in(P, count, from)
   return found, #entries == count and '(' .. entries[count][1] or nil
 end
 
--- The ends that lie in the outbox, of which a thousand entries are read: by the job that has ended, and, where one heir is told,
--- by that.
-local function read_ends(P)
-  local ends, own, from = {}, own_queue(P), '-'
+-- The ends that lie in the outbox from there on, of which a thousand entries are read: by the job that has ended, and, where one
+-- heir is told, by that.
+local function read_ends(P, from)
+  local ends, own = {}, own_queue(P)
   for _ = 1, 10 do
     local found
     found, from = effects_in(P, 100, from)
@@ -42,11 +42,11 @@ local function read_ends(P)
   return ends
 end
 
--- The end of a job that is gone, as long as its heir has not been told; false if it may lie beyond what was read.
-local function end_on_its_way(P, job, heir)
-  edges.ends = edges.ends or read_ends(P)
+-- The end of a job that is gone, as long as its heir has not been told; and, where it may lie beyond what was read, from where on.
+local function end_on_its_way(P, job, heir, from)
+  edges.ends = edges.ends or read_ends(P, from)
   local told = edges.ends[job .. ' ' .. heir] or edges.ends[job]
-  return told or edges.ends.cut and false
+  return told, not told and edges.ends.cut
 end
 
 local function pairs_in(key)
@@ -181,17 +181,23 @@ end
 local function connect(P, now, id, parent, word)
   local queue, parent_id = string.match(parent, '^([^/]+)/(.+)$')
   local own = own_queue(P)
-  if queue ~= own then
-    add_effect(P, 'kind', 'link', 'to', queue, 'parent', parent_id, 'heir', own .. '/' .. id, 'policy', word)
-    return
+  local heir, state, detail, result, kind = own .. '/' .. id, nil, nil, nil, nil
+  local elsewhere = queue ~= own
+  if not elsewhere then
+    state, detail, result, kind = outcome_of(P, parent_id)
+    if state == 'removed' then
+      local told, beyond = end_on_its_way(P, parent, heir, '-')
+      if told then state, detail, result, kind = unpack(told) end
+      -- Whoever hands it over looks further.
+      elsewhere = beyond
+    end
   end
-  local state, detail, result, kind = outcome_of(P, parent_id)
-  local told = state == 'removed' and end_on_its_way(P, parent, own .. '/' .. id)
-  if told then state, detail, result, kind = unpack(told) end
-  if state then
+  if elsewhere then
+    add_effect(P, 'kind', 'link', 'to', queue, 'parent', parent_id, 'heir', heir, 'policy', word)
+  elseif state then
     resolve_edge(P, now, id, parent, state, detail, result, kind)
   else
-    add_heir(P, parent_id, own .. '/' .. id, word)
+    add_heir(P, parent_id, heir, word)
   end
 end
 
@@ -199,7 +205,7 @@ end
 local function connect_all(P, now, id, link)
   for i = 1, #link.needs, 2 do connect(P, now, id, link.needs[i], link.needs[i + 1]) end
   -- Two of its own who stand for one may have been struck out above.
-  if redis.call('EXISTS', P .. 'needs:' .. id) == 0 and redis.call('ZSCORE', P .. 'blocked', id) then unblock(P, now, id) end
+  if redis.call('EXISTS', P .. 'needs:' .. id) == 0 and redis.call('ZSCORE', P .. 'blocked', id) then unblock(P, id, now) end
 end
 
 -- Where a blocked job goes when it is let go.
