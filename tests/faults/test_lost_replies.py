@@ -150,6 +150,11 @@ class Story:
         for lease, outcome in ((one, Failed(ERROR)), (dependant, Completed(b"2"))):
             await self._exchange(HOME, settlements=[Settlement(lease.id, lease.token or 0, outcome)])
         await insist(lambda: backend.deliver(HOME))
+        # One that needs more than it asks for at once when it is retried.
+        asking = NewRecord("asking", "t", b"1", needs=tuple(Need(THIRD, heir.id) for heir in heirs))
+        await insist(lambda: backend.enqueue(HOME, [asking]))
+        await insist(lambda: backend.amend(HOME, "asking", Cancel("not yet")))
+        await insist(lambda: backend.amend(HOME, "asking", Retry()))
 
     async def _have_children(self) -> None:
         """A job that runs adds two, in its own queue and in another, and goes on when they are done."""

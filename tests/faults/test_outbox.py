@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import redis.asyncio
 from jobqueue.backends import RedisBackend
 from jobqueue.backends.protocol import (
     Cancel,
+    Exchange,
     FlowMember,
     NewFlow,
     NewRecord,
@@ -19,12 +21,13 @@ from jobqueue.backends.protocol import (
     Remove,
     Retry,
     RetryFailed,
+    Settlement,
     Spawning,
 )
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.courier import Courier
 from jobqueue.backends.redis.delivering import OutboxCalls
-from jobqueue.errors import BackendUnavailable
+from jobqueue.errors import BackendError, BackendUnavailable
 from jobqueue.model.links import Need, OnFailure
 from jobqueue.model.outcome import Completed, Failed, Retention
 from jobqueue.model.record import JobState
@@ -58,11 +61,9 @@ async def leave_letters(backend: RedisBackend, count: int, name: str = "failing"
 
 async def deliver(backend: RedisBackend, queue: str = QUEUE) -> None:
     """As a worker does, until there is nothing left or no getting on."""
-    try:
+    with contextlib.suppress(BackendError):
         while await backend.deliver(queue):
             pass
-    except BackendUnavailable:
-        pass
 
 
 @pytest.mark.parametrize("letters", [1, 250])
@@ -293,9 +294,72 @@ async def test_an_effect_of_a_later_release_is_left_for_its_workers(stage: Stage
         await server.xadd(outbox, {"kind": "unheard-of", "to": QUEUE})
     await put(backend, "parent")
     await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
-    await finish(backend, "parent", Completed(b"1"))
+    (lease,) = await claim(backend)
+    await settle(backend, lease, Completed(b"1"))
+    assert await backend.deliver(QUEUE) == 1
     assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
+    with pytest.raises(BackendError, match="later release"):
+        await backend.deliver(QUEUE)
+    with pytest.raises(BackendError, match="later release"):
+        await backend.control(QUEUE, Obliterate())
     assert await server.xlen(outbox) == 150
+
+
+@pytest.mark.parametrize("letters", [1, 120])
+async def test_a_full_server_takes_what_waits_there_though_it_takes_no_letters(
+    stage: Stage, server: redis.asyncio.Redis, letters: int
+) -> None:
+    """Both go to the same queue: the letters are refused, and what could drain it goes on."""
+    backend = stage.theirs
+    await put(backend, *(f"failing-{number}" for number in range(letters)))
+    for lease in await claim(backend, letters):
+        await settle(backend, lease, Failed(ERROR, dead_letter=OTHER))
+    await put(backend, "parent")
+    await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
+    (lease,) = await claim(backend)
+    await settle(backend, lease, Completed(b"1"))
+    await server.config_set("maxmemory", 1)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        await deliver(backend)
+        assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
+    finally:
+        await server.config_set("maxmemory", 0)  # pyright: ignore[reportUnknownMemberType]
+    assert await server.xlen(keys.outbox("jobqueue", QUEUE)) == letters
+
+
+async def test_what_stands_behind_a_thousand_is_handed_over_round_by_round(
+    stage: Stage, server: redis.asyncio.Redis, away: pytest.MonkeyPatch
+) -> None:
+    backend = stage.theirs
+    for batch in "abcdef":
+        await leave_letters(backend, 200, batch)
+    await put(backend, *(f"parent{number}" for number in range(500)))
+    needs = [NewRecord(f"a{number}", "t", b"1", needs=(Need(QUEUE, f"parent{number}"),)) for number in range(500)]
+    for start in range(0, 500, 100):
+        await backend.enqueue(OTHER, needs[start : start + 100])
+    leases = await claim(backend, 500)
+    done = [Settlement(lease.id, lease.token or 0, Completed(b"1")) for lease in leases]
+    await backend.exchange(QUEUE, Exchange("w", "w/9", 1, done))
+    counts: list[int] = []
+    while (await backend.status(OTHER)).counts[JobState.WAITING] < 500:
+        try:
+            counts.append(await backend.deliver(QUEUE))
+        except BackendUnavailable:
+            counts.append(0)
+    assert counts.count(0) == 1, "once in a row it has looked at a thousand of those that are stuck"
+
+
+async def test_an_obliteration_by_force_tells_all_that_can_be_told(stage: Stage, away: pytest.MonkeyPatch) -> None:
+    backend = stage.theirs
+    await put(backend, "parent")
+    for start in range(0, 1200, 200):
+        # Each in a flow of its own, for a queue that is away.
+        await backend.submit(QUEUE, NewFlow(f"f{start}", [FlowMember(AWAY, job(f"m{start}"))], recorded=False))
+    for batch in "abcdef":
+        await leave_letters(backend, 200, batch)
+    await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
+    await backend.control(QUEUE, Obliterate(force=True))
+    assert await states_of(backend, "a", queue=OTHER) == [JobState.FAILED]
 
 
 async def test_what_is_retried_asks_for_many_in_parts(stage: Stage, server: redis.asyncio.Redis) -> None:

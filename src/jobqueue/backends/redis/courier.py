@@ -13,7 +13,7 @@ from jobqueue.backends.redis.calls import Calls, tried_once
 from jobqueue.backends.redis.codec import Word, text
 from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.writing import write_jobs
-from jobqueue.errors import BackendError, BackendFull, BackendUnavailable
+from jobqueue.errors import BackendFull, BackendUnavailable
 
 Asked = tuple[str, str, str]
 """Parent id, heir ('queue/id'), policy."""
@@ -38,8 +38,9 @@ class Courier:
         """Where in their outboxes the next round begins, for queues whose last one ended before the end."""
         self.touched: dict[str, None] = {}
         self.stuck = False
-        """Whether something could not be handed over."""
-        self._refusing: dict[str, BackendError] = {}
+        """Whether something of the queue that is delivered could not be handed over."""
+        self._away: dict[str, str] = {}
+        self._full: dict[str, str] = {}
 
     def prefix(self, queue: str) -> str:
         """What every key of ``queue`` begins with."""
@@ -47,9 +48,16 @@ class Courier:
 
     async def write(self, queue: str, jobs: Sequence[NewRecord], links: Sequence[Word] = ()) -> list[Enqueued]:
         """Enqueue jobs there."""
-        async with self._reaching(queue):
-            await self._announce(queue)
-            return await write_jobs(self.calls, self.prefix(queue), queue, self.now(), jobs, links, "force")
+        if queue in self._full:
+            raise BackendFull(self._full[queue])
+        try:
+            async with self._reaching(queue):
+                await self._announce(queue)
+                return await write_jobs(self.calls, self.prefix(queue), queue, self.now(), jobs, links, "force")
+        except BackendFull as error:
+            # It takes no new jobs in this round; what the jobs there wait for it takes all the same.
+            self._full[queue] = str(error)
+            raise
 
     async def link(self, queue: str, asked: Sequence[Asked]) -> Mapping[str, Sequence[Edge]]:
         """Give jobs of ``queue`` heirs elsewhere; returns the edges that are resolved already, by the heir's queue."""
@@ -128,16 +136,14 @@ class Courier:
 
     @asynccontextmanager
     async def _reaching(self, queue: str) -> AsyncGenerator[None]:
-        """Whoever is away or full is not asked again in this round; once somebody is away, others are tried once."""
-        if queue in self._refusing:
-            refusal = self._refusing[queue]
-            raise type(refusal)(str(refusal))
-        away = any(isinstance(error, BackendUnavailable) for error in self._refusing.values())
+        """Whoever is away is not asked again in this round; once somebody is, others are tried once."""
+        if queue in self._away:
+            raise BackendUnavailable(self._away[queue])
         try:
-            with tried_once() if away else nullcontext():
+            with tried_once() if self._away else nullcontext():
                 yield
-        except (BackendUnavailable, BackendFull) as error:
-            self._refusing[queue] = error
+        except BackendUnavailable as error:
+            self._away[queue] = str(error)
             raise
 
     async def _errand(self, name: str, queue: str, *words: Word) -> Any:

@@ -42,7 +42,7 @@ class OutboxCalls(RedisPart):
 
     async def _deliver_edges(self, queue: str) -> int:
         # Letters and notices stay: only a worker knows how its queue's are written.
-        return await deliver(self._courier(), queue)
+        return await deliver(self._courier(), queue, whole=True)
 
     async def _deliver_soon(self, queue: str, outbox: bool = True) -> None:
         """Hand over what a call has left in the outbox. It has taken effect anyhow: workers see to the rest."""
@@ -55,14 +55,20 @@ class OutboxCalls(RedisPart):
 
 
 async def deliver(
-    courier: Courier, queue: str, letter: LetterWriter | None = None, notice: NoticeWriter = plain_delivery
+    courier: Courier,
+    queue: str,
+    letter: LetterWriter | None = None,
+    notice: NoticeWriter = plain_delivery,
+    *,
+    whole: bool = False,
 ) -> int:
     """Up to a hundred effects of ``queue``, and all that follows elsewhere; returns how many of its own.
 
     Without a writer letters and notices stay where they are. What cannot be handed over stays too and holds up nothing
-    else; its error is raised once nothing else is left.
+    else; its error is raised where nothing else is in sight: in a thousand entries, or in the ``whole`` outbox.
     """
-    count = await _empty(courier, queue, letter, notice)
+    count = await _empty(courier, queue, letter, notice, pages=_ROUNDS if whole else _PAGES)
+    stuck = courier.stuck
     for _ in range(_ROUNDS):
         if not courier.touched:
             break
@@ -72,17 +78,24 @@ async def deliver(
                 continue
         # Empty, or its own workers go on with it.
         del courier.touched[other]
+    courier.stuck = stuck
     return count
 
 
 async def _empty(
-    courier: Courier, queue: str, letter: LetterWriter | None = None, notice: NoticeWriter = plain_delivery
+    courier: Courier,
+    queue: str,
+    letter: LetterWriter | None = None,
+    notice: NoticeWriter = plain_delivery,
+    *,
+    pages: int = _PAGES,
 ) -> int:
     outbox = keys.outbox(courier.namespace, queue)
     start, count = courier.begin_at.pop(queue, "-"), 0
-    whole, behind = start == "-", False
+    whole = start == "-"
+    behind = not whole
     error: BackendError | None = None
-    for _ in range(_PAGES):
+    for _ in range(pages):
         entries, start = await _entries(courier, outbox, start, letters=letter is not None)
         handing = Handing(courier, queue)
         for entry_id, flat in entries:
@@ -98,7 +111,7 @@ async def _empty(
         elif not start or not handing.left:
             break
         # What is stuck must not hide what stands behind it.
-        behind = bool(error or handing.left or not whole)
+        behind = True
     if start and behind:
         courier.begin_at[queue] = start
     if error is not None:
@@ -134,8 +147,7 @@ def _sort(
             if letter is not None and target and target != queue:
                 handing.records[target].append((entry_id, letter(target, record)))
         case _:
-            # Of a later release, whose workers know what it is.
-            handing.left.add(entry_id)
+            handing.leave(entry_id, BackendError("an effect of a later release waits for a worker of that release"))
 
 
 async def _entries(courier: Courier, outbox: str, start: str, *, letters: bool) -> tuple[list[Any], str]:

@@ -31,6 +31,11 @@ class Handing:
         """The entries of which something could not be handed over."""
         self._error: BackendError | None = None
 
+    def leave(self, entry: str, why: BackendError) -> None:
+        """It stays where it is."""
+        self.left.add(entry)
+        self._error = self._error or why
+
     async def over(self) -> BackendError | None:
         """Hand all of it over; returns the first error there was."""
         for target, edges in self.edges.items():

@@ -6,10 +6,11 @@
 -- INCLUDES: clock events order state lines finish holds links revive
 local P, now, limit = KEYS[1], now_ms(ARGV[1]), tonumber(ARGV[2])
 local first, keyed, linked = tonumber(ARGV[3]), has(P, 'keyed'), has(P, 'linked')
--- Some may fail again at once, and stand behind it then.
+-- Some may fail again at once, and stand behind it then; or alone, if it was taken as well.
 local last = tonumber(ARGV[4]) or tonumber(redis.call('ZRANGE', P .. 'failed', -1, -1, 'WITHSCORES')[2])
 local found = redis.call('ZRANGE', P .. 'failed', first, first + limit - 1, 'WITHSCORES')
-local ids, kept, taken, needed, more = {}, 0, {}, 0, #found == 2 * limit
+local ids, kept, taken, needed = {}, 0, {}, 0
+local more = #found == 2 * limit and tonumber(found[#found]) < last
 for i = 1, #found, 2 do
   local id = found[i]
   if tonumber(found[i + 1]) > last then
