@@ -137,6 +137,7 @@ class Soak:
         self.complaints: list[str] = []
         self.struck: dict[str, int] = {}
         self.keys: list[tuple[float, float]] = []
+        self.over = asyncio.Event()
 
     async def strike(self, until: float, every: float) -> None:
         """One fault after the other, until then."""
@@ -187,9 +188,12 @@ class Soak:
         self.proxy.delay = 0
 
     async def watch(self, every: float) -> None:
-        """Look at the server every so many seconds, until cancelled; at once again when it is up, if it was down."""
+        """Look at the server every so many seconds, until it is ``over``; at once again when it is up, if it was down.
+
+        Not until it is cancelled: under Python 3.11 redis-py can swallow that.
+        """
         async with redis.asyncio.Redis.from_url(self.server.url) as client:  # pyright: ignore[reportUnknownMemberType]
-            while True:
+            while not self.over.is_set():
                 try:
                     count = float(await client.dbsize())  # pyright: ignore[reportUnknownMemberType]
                     prefix = keys.prefix("jobqueue", QUEUE)
@@ -260,8 +264,8 @@ async def soak(minutes: float, seed: int, *, every: float = 2, lease: float = 5)
         producer.terminate()
         if await producer.wait():
             run.complaints.append(f"the producer ended with {producer.returncode}")
-        watching.cancel()
-        await asyncio.wait({watching})
+        run.over.set()
+        await watching
         await workers.all_ready()
         async with connect(server.url, fallback="never") as backend:
             queue = Queue(QUEUE, backend=backend)
