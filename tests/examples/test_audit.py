@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from examples.ticketing.desk.audit import Audit, Owed, audit
+from examples.ticketing.desk.audit import Audit, Owed, audit, nights
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.generator import generate_requests
 from examples.ticketing.desk.sms_gateway import GatewayCall, Verdict
@@ -84,3 +84,16 @@ def test_what_is_owed_is_all_notices_of_all_news() -> None:
     assert len(owed.mails) + len(owed.texts) == sum(7 if case.ticket.tenant is None else 10 for case in cases)
     assert len(owed.mails) >= 4 * len(cases), "landlords are told by e-mail, four times each"
     assert len(owed.texts) >= 3 * len(cases), "contractors are told by SMS, three times each"
+
+
+def test_a_report_that_fell_due_by_the_clock_meanwhile_is_owed() -> None:
+    """Two in the morning in Los Angeles, in winter and in summer."""
+    due = ["report.nightly:2026-11-27T10:00:00Z", "report.nightly:2026-07-27T09:00:00Z"]
+    others = [
+        "report.nightly:2026-11-27T09:00:00Z",
+        "report.nightly:2026-11-27T10:00:01Z",
+        "report.nightly:by hand",
+        "report.weekly:2026-11-27T10:00:00Z",
+        "T-1.created",
+    ]
+    assert nights([*others, *due], "report.nightly") == due

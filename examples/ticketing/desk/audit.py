@@ -8,15 +8,20 @@ and the recipient's mail program shows one. The gateway knows keys and must neve
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
 
 from examples.ticketing.correspondence import Notice, notices_for
 from examples.ticketing.desk.sms_gateway import GatewayCall, Verdict
 from examples.ticketing.desk.smtp_server import StoredMail
 from examples.ticketing.mailer import job_id_of
 from examples.ticketing.steps import News
+
+_NIGHT, _THERE = time(2), ZoneInfo("America/Los_Angeles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +105,14 @@ def _compare(owed: dict[str, str], arrivals: list[tuple[str, str]], runs: Counte
         repeats_explained=[job_id for job_id in repeated if times[job_id] <= runs[job_id]],
         repeats_unexplained=[job_id for job_id in repeated if times[job_id] > runs[job_id]],
     )
+
+
+def nights(runs: Iterable[str], name: str) -> list[str]:
+    """Of the jobs that were begun the nightly reports that fell due: it may be two in the morning there."""
+    found: list[str] = []
+    for job_id in runs:
+        kind, _, tick = job_id.partition(":")
+        with contextlib.suppress(ValueError):
+            if kind == name and datetime.fromisoformat(tick).astimezone(_THERE).time() == _NIGHT:
+                found.append(job_id)
+    return found

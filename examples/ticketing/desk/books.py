@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from examples.ticketing.contracts import REPORT_NIGHTLY, SMS
 from examples.ticketing.desk.accounting import read_bookings
-from examples.ticketing.desk.audit import Owed, audit
+from examples.ticketing.desk.audit import Owed, audit, nights
 from examples.ticketing.desk.case import Case
 from examples.ticketing.desk.portfolio import Portfolio
 from examples.ticketing.desk.proof import (
@@ -33,8 +30,6 @@ from examples.ticketing.ledger import read_ledgers
 from examples.ticketing.warehouse import Warehouse
 from jobqueue import StoredSchedule
 
-_NIGHT, _THERE = time(2), ZoneInfo("America/Los_Angeles")
-
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -43,17 +38,6 @@ class Report:
     schedule: StoredSchedule
     job_id: str
     figures: Figures
-
-
-def nights(runs: Iterable[str]) -> list[str]:
-    """Of the jobs that were begun the nightly reports that fell due: it may be two in the morning there."""
-    found: list[str] = []
-    for job_id in runs:
-        name, _, tick = job_id.partition(":")
-        with contextlib.suppress(ValueError):
-            if name == REPORT_NIGHTLY.name and datetime.fromisoformat(tick).astimezone(_THERE).time() == _NIGHT:
-                found.append(job_id)
-    return found
 
 
 @dataclass(slots=True)
@@ -72,7 +56,7 @@ class Books:
         entries, mails = list(read_ledgers(stage.ledgers)), stage.mailbox.messages()
         owed = Owed.by(news)
         runs = Summary.of(entries).runs
-        for job_id in (report.job_id, *nights(runs)):
+        for job_id in (report.job_id, *nights(runs, REPORT_NIGHTLY.name)):
             owed.mails[f"{job_id}.mail"] = stage.settings.manager
         letters = [mail for mail in mails if not is_update(mail)]
         result = audit(owed, letters, read_calls(stage.gateway_log), runs)
