@@ -18,6 +18,7 @@
     │   ├── BackendFull               memory or disk is full; nothing was written
     │   ├── AccessDenied              wrong password, or a command or key not permitted
     │   ├── WrongServer (Configura…)  not the server that the URL describes: its certificate, its service
+    │   ├── Undelivered               what another queue is owed cannot be handed over now; it is kept
     │   └── BackendClosed             used after close()
     ├── JobNotFound (LookupError)     no job of that id in the queue
     ├── ScheduleNotFound (LookupError)  no schedule of that id in the queue
@@ -139,6 +140,17 @@ class AccessDenied(BackendError):
 
 class WrongServer(BackendError, ConfigurationError):
     """The server that was reached is not the one that the URL describes."""
+
+
+class Undelivered(BackendError):
+    """What a queue owes another one cannot be handed over now. It stays in its outbox, and workers go on trying.
+
+    ``queue`` names the other one, ``__cause__`` is what went wrong there.
+    """
+
+    def __init__(self, message: str | None = None, *, queue: str = "") -> None:
+        super().__init__(message)
+        self.queue = queue
 
 
 class BackendClosed(BackendError):

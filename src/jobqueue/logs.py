@@ -27,6 +27,8 @@ is the host's business.
 | ``schedule.declared`` ``schedule.withdrawn`` | info | schedule, queue |
 | ``webhook.disabled`` (its receiver says that it is gone) | warning | webhook, queue, status |
 | ``lease.lost`` | warning | job_id, type, queue |
+| ``outbox.stuck`` (letters, news for jobs that wait) | warning | queue, to, error |
+| ``outbox.cleared`` | info | queue |
 | ``listener.failed`` | error | event_name, job_id, listener, error |
 | ``listener.dropped`` | warning | event_name, job_id |
 | ``worker.started`` ``worker.stopping`` ``worker.stopped`` | info | worker, queues |
@@ -76,6 +78,8 @@ SCHEDULE_DECLARED: Final = "schedule.declared"
 SCHEDULE_WITHDRAWN: Final = "schedule.withdrawn"
 WEBHOOK_DISABLED: Final = "webhook.disabled"
 LEASE_LOST: Final = "lease.lost"
+OUTBOX_STUCK: Final = "outbox.stuck"
+OUTBOX_CLEARED: Final = "outbox.cleared"
 LISTENER_FAILED: Final = "listener.failed"
 LISTENER_DROPPED: Final = "listener.dropped"
 WORKER_STARTED: Final = "worker.started"

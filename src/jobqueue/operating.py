@@ -192,8 +192,8 @@ class Operating(Limiting):
         return await (await self.backend()).control(self.name, command)
 
     async def obliterate(self, force: bool = False) -> None:
-        """Forget the queue and everything in it; no key is left. Raises InvalidState while jobs run, unless
-        ``force``.
+        """Forget the queue and everything in it; no key is left. Unless ``force``, raises InvalidState while jobs
+        run, and Undelivered while jobs elsewhere that wait for these cannot be told.
         """
         await (await self.backend()).control(self.name, Obliterate(force))
 

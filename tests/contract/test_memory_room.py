@@ -6,7 +6,7 @@ import pytest
 
 from jobqueue.backends import MemoryBackend
 from jobqueue.backends.protocol import Remove
-from jobqueue.errors import BackendFull
+from jobqueue.errors import Undelivered
 from jobqueue.model.outcome import Completed, Failed
 from jobqueue.model.record import JobState
 from jobqueue.testing.contract.dependencies import OTHER, put_dependant, states_of
@@ -25,7 +25,7 @@ async def test_letters_without_room_hold_up_nobody() -> None:
     await settle(backend, parent, Completed(b"1"))
     assert await backend.deliver(QUEUE) == 1
     assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
-    with pytest.raises(BackendFull):
+    with pytest.raises(Undelivered, match="letters"):
         await backend.deliver(QUEUE)
     await backend.amend(OTHER, "other", Remove())
     assert await backend.deliver(QUEUE) == 1, "there is room for one of them"

@@ -27,7 +27,7 @@ from jobqueue.backends.protocol import (
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.courier import Courier
 from jobqueue.backends.redis.delivering import OutboxCalls
-from jobqueue.errors import BackendError, BackendUnavailable
+from jobqueue.errors import BackendUnavailable, Undelivered
 from jobqueue.model.links import Need, OnFailure
 from jobqueue.model.outcome import Completed, Failed, Retention
 from jobqueue.model.record import JobState
@@ -61,7 +61,7 @@ async def leave_letters(backend: RedisBackend, count: int, name: str = "failing"
 
 async def deliver(backend: RedisBackend, queue: str = QUEUE) -> None:
     """As a worker does, until there is nothing left or no getting on."""
-    with contextlib.suppress(BackendError):
+    with contextlib.suppress(Undelivered):
         while await backend.deliver(queue):
             pass
 
@@ -114,8 +114,10 @@ async def test_a_queue_that_is_away_is_asked_once_in_a_round(stage: Stage, monke
     await leave_letters(backend, 5)
     monkeypatch.setattr(backend._calls, "run", run)  # pyright: ignore[reportPrivateUsage]
     monkeypatch.setattr(backend._calls, "_deadline", 0.0)  # pyright: ignore[reportPrivateUsage]
-    with pytest.raises(BackendUnavailable):
+    with pytest.raises(Undelivered, match=f"{QUEUE}.*{AWAY}.*its node is away") as caught:
         await backend.deliver(QUEUE)
+    assert isinstance(caught.value.__cause__, BackendUnavailable)
+    assert caught.value.queue == AWAY
     assert len(asked) == 1
 
 
@@ -239,7 +241,7 @@ async def test_a_queue_is_not_obliterated_before_those_elsewhere_have_heard(
         await backend.enqueue(OTHER, heirs)
     with monkeypatch.context() as away:
         away.setattr(Courier, "resolve", _unreachable)
-        with pytest.raises(BackendUnavailable):
+        with pytest.raises(Undelivered):
             await backend.control(QUEUE, Obliterate())
     await backend.control(QUEUE, Obliterate())
     assert (await backend.status(OTHER)).counts[JobState.FAILED] == stuck
@@ -298,9 +300,9 @@ async def test_an_effect_of_a_later_release_is_left_for_its_workers(stage: Stage
     await settle(backend, lease, Completed(b"1"))
     assert await backend.deliver(QUEUE) == 1
     assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
-    with pytest.raises(BackendError, match="later release"):
+    with pytest.raises(Undelivered, match="later release"):
         await backend.deliver(QUEUE)
-    with pytest.raises(BackendError, match="later release"):
+    with pytest.raises(Undelivered, match="later release"):
         await backend.control(QUEUE, Obliterate())
     assert await server.xlen(outbox) == 150
 
@@ -344,7 +346,7 @@ async def test_what_stands_behind_a_thousand_is_handed_over_round_by_round(
     while (await backend.status(OTHER)).counts[JobState.WAITING] < 500:
         try:
             counts.append(await backend.deliver(QUEUE))
-        except BackendUnavailable:
+        except Undelivered:
             counts.append(0)
     assert counts.count(0) == 1, "once in a row it has looked at a thousand of those that are stuck"
 

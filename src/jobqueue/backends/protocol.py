@@ -345,6 +345,7 @@ class Backend(Looking, Scheduling, Endpoints, Protocol):
 
         At least once, and idempotent: letters and deliveries by their job id, edges because only an open one can be
         resolved. Letters are what ``letter`` makes of failed jobs as they are stored, deliveries what ``notice`` makes.
+        Raises Undelivered if nothing but what cannot be handed over now is left, or in sight.
         """
         ...
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 
 from jobqueue.backends.protocol import LogLines, Presence, Upkeep
 from jobqueue.clock import SYSTEM_CLOCK
-from jobqueue.errors import BackendError
+from jobqueue.errors import BackendError, Undelivered
 from jobqueue.logs import JOB_FAILED, JOB_RECOVERED, emit
 from jobqueue.model.options import DEFAULT_KEEP
 from jobqueue.patience import LONGEST_PAUSE, Patience
 from jobqueue.worker.lane import Lane
+from jobqueue.worker.stuck import Stuck
 
 _AFTER_FAILURE = 0.25
 ORPHANS = 100
@@ -32,6 +33,7 @@ class UpkeepRounds:
         self._every = lease / 3
         self._number = 0
         self._max_stalls = max_stalls
+        self._stuck = Stuck(lane.queue.name)
 
     async def run(self) -> None:
         """Round after round, for ever."""
@@ -68,9 +70,15 @@ class UpkeepRounds:
             self._lane.outbox.clear()
             try:
                 await self.empty_outbox()
-            except BackendError:
-                # It stays in the outbox; the next round finds it. Not at once, or what is full would be run over.
+            except Undelivered as error:
+                # The next round finds it. Not at once, or what is full would be run over.
+                self._stuck.refused(error)
                 await asyncio.sleep(_AFTER_FAILURE)
+            except BackendError:
+                # The pumps say that the backend is away.
+                await asyncio.sleep(_AFTER_FAILURE)
+            else:
+                self._stuck.emptied()
 
     async def empty_outbox(self) -> None:
         """Hand over all that is there."""

@@ -14,7 +14,7 @@ from jobqueue.backends.memory.room import Room
 from jobqueue.backends.memory.shelf import Shelf, copied
 from jobqueue.backends.protocol import LetterWriter, NewFlow, NewRecord, NoticeWriter, plain_delivery
 from jobqueue.backends.wiring import POLICY, Wired, wired
-from jobqueue.errors import BackendFull, LeaseLost
+from jobqueue.errors import BackendFull, LeaseLost, Undelivered
 
 _AT_ONCE = 100
 
@@ -137,19 +137,21 @@ class Deliveries:
     def _write(
         self, shelf: Shelf, now_ms: int, letter: LetterWriter, notice: NoticeWriter, *, most: int, must: bool
     ) -> int:
-        """Letters and notices become jobs elsewhere; each is taken out only once it has arrived. Raises BackendFull
+        """Letters and notices become jobs elsewhere; each is taken out only once it has arrived. Raises Undelivered
         if none had room and one ``must``.
         """
         arrived: list[Effect] = []
+        target = ""
         try:
             for effect in [effect for effect in shelf.outbox if isinstance(effect, (Letter, Telling))][:most]:
                 for target, record in _written(effect, shelf.queue, letter, notice):
                     self._announce(target)
                     enqueue(self._shelf_of(target), [record], self._room, now_ms, limited=False)
                 arrived.append(effect)
-        except BackendFull:
+        except BackendFull as error:
             if must and not arrived:
-                raise
+                message = f"what queue {shelf.queue!r} owes queue {target!r} cannot be handed over: {error}"
+                raise Undelivered(message, queue=target) from error
         finally:
             _take_out(shelf, arrived)
         return len(arrived)

@@ -39,6 +39,8 @@ class Courier:
         self.touched: dict[str, None] = {}
         self.stuck = False
         """Whether something of the queue that is delivered could not be handed over."""
+        self.at = ""
+        """The queue that was turned to last."""
         self._away: dict[str, str] = {}
         self._full: dict[str, str] = {}
 
@@ -48,6 +50,7 @@ class Courier:
 
     async def write(self, queue: str, jobs: Sequence[NewRecord], links: Sequence[Word] = ()) -> list[Enqueued]:
         """Enqueue jobs there."""
+        self.at = queue
         if queue in self._full:
             raise BackendFull(self._full[queue])
         try:
@@ -137,6 +140,7 @@ class Courier:
     @asynccontextmanager
     async def _reaching(self, queue: str) -> AsyncGenerator[None]:
         """Whoever is away is not asked again in this round; once somebody is, others are tried once."""
+        self.at = queue
         if queue in self._away:
             raise BackendUnavailable(self._away[queue])
         try:

@@ -20,7 +20,7 @@ from jobqueue.backends.redis.endpoints import notices_of
 from jobqueue.backends.redis.handing import Handing
 from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.part import RedisPart
-from jobqueue.errors import BackendError
+from jobqueue.errors import BackendError, Undelivered
 
 _BATCH = 100
 _PAGES = 10
@@ -65,7 +65,7 @@ async def deliver(
     """Up to a hundred effects of ``queue``, and all that follows elsewhere; returns how many of its own.
 
     Without a writer letters and notices stay where they are. What cannot be handed over stays too and holds up nothing
-    else; its error is raised where nothing else is in sight: in a thousand entries, or in the ``whole`` outbox.
+    else; Undelivered is raised where nothing else is in sight: in a thousand entries, or in the ``whole`` outbox.
     """
     count = await _empty(courier, queue, letter, notice, pages=_ROUNDS if whole else _PAGES)
     stuck = courier.stuck
@@ -94,7 +94,7 @@ async def _empty(
     start, count = courier.begin_at.pop(queue, "-"), 0
     whole = start == "-"
     behind = not whole
-    error: BackendError | None = None
+    error: Undelivered | None = None
     for _ in range(pages):
         entries, start = await _entries(courier, outbox, start, letters=letter is not None)
         handing = Handing(courier, queue)
@@ -147,7 +147,8 @@ def _sort(
             if letter is not None and target and target != queue:
                 handing.records[target].append((entry_id, letter(target, record)))
         case _:
-            handing.leave(entry_id, BackendError("an effect of a later release waits for a worker of that release"))
+            later = BackendError("it is of a later release and waits for a worker of that release")
+            handing.leave([entry_id], target or queue, later)
 
 
 async def _entries(courier: Courier, outbox: str, start: str, *, letters: bool) -> tuple[list[Any], str]:

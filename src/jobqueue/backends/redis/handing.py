@@ -14,7 +14,7 @@ from jobqueue.backends.redis.codec import text
 from jobqueue.backends.redis.courier import Asked, Courier
 from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.submitting import deliver_flow
-from jobqueue.errors import BackendError
+from jobqueue.errors import BackendError, Undelivered
 
 
 class Handing:
@@ -29,14 +29,17 @@ class Handing:
         self.records: dict[str, list[tuple[str, NewRecord]]] = defaultdict(list)
         self.left: set[str] = set()
         """The entries of which something could not be handed over."""
-        self._error: BackendError | None = None
+        self._error: Undelivered | None = None
 
-    def leave(self, entry: str, why: BackendError) -> None:
-        """It stays where it is."""
-        self.left.add(entry)
-        self._error = self._error or why
+    def leave(self, entries: Iterable[str], target: str, why: BackendError) -> None:
+        """They stay where they are."""
+        self.left.update(entries)
+        if self._error is None:
+            message = f"what queue {self._queue!r} owes queue {target!r} cannot be handed over: {why}"
+            self._error = Undelivered(message, queue=target)
+            self._error.__cause__ = why
 
-    async def over(self) -> BackendError | None:
+    async def over(self) -> Undelivered | None:
         """Hand all of it over; returns the first error there was."""
         for target, edges in self.edges.items():
             async with self._trying(entry for entry, _ in edges):
@@ -69,5 +72,4 @@ class Handing:
         try:
             yield
         except BackendError as error:
-            self.left.update(entries)
-            self._error = self._error or error
+            self.leave(entries, self._courier.at, error)
