@@ -3,7 +3,7 @@
 -- ARGV: now, id, cursor, '1' if its flow is still to be delivered
 -- RETURNS: cursor ('0': it has asked for all), outbox
 -- COST: O(log n) for each job asked for, about 500 of them
--- INCLUDES: clock events order state lines finish holds links full
+-- INCLUDES: clock events order state lines finish holds outbox flows links full
 local P, now, id = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 though_full(P)
 local scan = redis.pcall('HSCAN', P .. 'needs:' .. id, ARGV[3], 'COUNT', 500)

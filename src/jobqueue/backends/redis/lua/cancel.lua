@@ -3,7 +3,7 @@
 -- ARGV: now, caller, sequence, id, reason, keep count, keep age
 -- RETURNS: state afterwards, outbox; or 'missing'; or 'refused', state
 -- COST: O(log n)
--- INCLUDES: clock events order state lines finish holds links full calls
+-- INCLUDES: clock events order state lines finish holds outbox flows links full calls
 local P, now, id, reason = KEYS[1], now_ms(ARGV[1]), ARGV[4], ARGV[5]
 local replied = answered_before(P)
 if replied then return replied end

@@ -3,7 +3,7 @@
 -- ARGV: now, state, older than ms, limit, offset, look at
 -- RETURNS: ids, number looked at and kept, whether the end was reached, outbox
 -- COST: O(look at * log n)
--- INCLUDES: clock events order state lines finish holds links
+-- INCLUDES: clock events order state lines finish holds outbox flows links
 local P, now, state = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 local cutoff, limit, offset, look_at = now - tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local candidates

@@ -17,7 +17,7 @@
 --          limit, the group whose it is ('' the queue's): nothing was written. A call that is sent again is told the same.
 --          STALE if the flow was read so long ago that its gate may have been opened and forgotten: nothing was written
 -- COST: O(log n) for each job
--- INCLUDES: clock events order state lines finish holds links places unique room full calls writes
+-- INCLUDES: clock events order state lines finish holds outbox flows links places unique room full calls writes
 local P, now = KEYS[1], now_ms(ARGV[1])
 local caller, sequence, count = ARGV[2], ARGV[3], tonumber(ARGV[6])
 local now_text = score_text(now)

@@ -18,7 +18,7 @@
 --          ids of claimed jobs, their records (nil: lost since), and for each that has a life: its place, its life;
 --          whether jobs wait that may not start, and until when a limit holds them ('': no moment is known)
 -- COST: O(log n) for each job settled, promoted and claimed; 1000 promoted at the most
--- INCLUDES: clock events order tables state lines full finish holds links logs stats pace turns
+-- INCLUDES: clock events order tables state lines full finish holds outbox flows links logs stats pace turns
 local P, now = KEYS[1], now_ms(ARGV[1])
 local worker, caller, sequence = ARGV[2], ARGV[3], ARGV[4]
 local lease_ms, claim, lag, rooms = tonumber(ARGV[6]), tonumber(ARGV[7]), 0, nil

@@ -5,7 +5,7 @@
 --       job: id, type, wishes, rest of the record (see enqueue.lua)
 -- RETURNS: for each how many jobs are in, -1 if the schedule was not as expected
 -- COST: O(log n) for each schedule and job
--- INCLUDES: clock events order state lines finish holds links places unique schedules calls
+-- INCLUDES: clock events order state lines finish holds outbox flows links places unique schedules calls
 local P, now = KEYS[1], now_ms(ARGV[1])
 local replied = answered_before(P)
 if replied then return replied end

@@ -5,7 +5,7 @@
 -- RETURNS: for each edge: '' (the heir will hear), or state, detail, result, kind of error; or 'beyond', from where on: the job is gone,
 --          and its end may lie further back in the outbox: to be asked again
 -- COST: O(1) for each edge; if one is to a job that is gone, 1000 entries of the outbox
--- INCLUDES: clock events order state lines finish holds links full
+-- INCLUDES: clock events order state lines finish holds outbox flows links full
 local P, answers = KEYS[1], {}
 though_full(P)
 for at = 2, #ARGV, 3 do

@@ -3,7 +3,7 @@
 -- ARGV: force ('1' or '0'), limit, now, how many minutes of statistics there may be, whatever is in the outbox ('1' or '0')
 -- RETURNS: 'refused', number active; or 'more', ids; or 'deliver', ids: the outbox must be delivered first; or 'done', ids
 -- COST: O(limit * log n)
--- INCLUDES: clock events order state lines finish holds links stats full
+-- INCLUDES: clock events order state lines finish holds outbox flows links stats full
 local P, limit = KEYS[1], tonumber(ARGV[2])
 local active = redis.call('ZCARD', P .. 'active')
 if active > 0 and ARGV[1] ~= '1' then return { 'refused', active } end

@@ -3,7 +3,7 @@
 -- ARGV: now, gate, then ids
 -- RETURNS: '', outbox
 -- COST: O(log n) for each id
--- INCLUDES: clock events order state lines finish holds links full
+-- INCLUDES: clock events order state lines finish holds outbox flows links full
 local P, now, gate = KEYS[1], now_ms(ARGV[1]), 'flow/' .. ARGV[2]
 though_full(P)
 redis.call('HSET', P .. 'calls', gate, '1 ' .. score_text(now))

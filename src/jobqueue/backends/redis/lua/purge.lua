@@ -3,7 +3,7 @@
 -- ARGV: now, state, limit
 -- RETURNS: ids, outbox
 -- COST: O(limit * log n)
--- INCLUDES: clock events order state lines finish holds links
+-- INCLUDES: clock events order state lines finish holds outbox flows links
 local P, now, state = KEYS[1], now_ms(ARGV[1]), ARGV[2]
 local ids
 if state == 'waiting' and has(P, 'lined') then

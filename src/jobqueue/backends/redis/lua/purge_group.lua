@@ -3,7 +3,7 @@
 -- ARGV: now, group, limit
 -- RETURNS: ids, outbox
 -- COST: O(limit * log n)
--- INCLUDES: clock events order state lines finish holds links
+-- INCLUDES: clock events order state lines finish holds outbox flows links
 local P, now, group, limit = KEYS[1], now_ms(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local found = redis.call('ZRANGE', line_key(P, group), 0, limit - 1, 'WITHSCORES')
 for _, kind in ipairs(parked_types(P)) do

@@ -5,7 +5,7 @@
 --       state, detail, result, kind of error, ms at which the parent ended
 -- RETURNS: '', outbox
 -- COST: O(log n) for each edge, and for each that follows from it; 1000 of those at the most
--- INCLUDES: clock events order state lines finish holds links full
+-- INCLUDES: clock events order state lines finish holds outbox flows links full
 local P, now = KEYS[1], now_ms(ARGV[1])
 though_full(P)
 for at = 2, #ARGV, 8 do

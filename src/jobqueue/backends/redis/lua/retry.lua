@@ -4,7 +4,7 @@
 -- ARGV: now, caller, sequence, id, has data, data, finished ms ('' any; else it must have failed or been cancelled then)
 -- RETURNS: state afterwards, outbox; or 'missing'; or 'refused', state; or 'held', who holds its key
 -- COST: O(log n), and O(1) for each job that it needs
--- INCLUDES: clock events order state lines finish holds links revive full calls
+-- INCLUDES: clock events order state lines finish holds outbox flows links revive full calls
 local P, now, id = KEYS[1], now_ms(ARGV[1]), ARGV[4]
 local replied = answered_before(P)
 if replied then return replied end

@@ -3,7 +3,7 @@
 -- ARGV: now, limit, offset, score up to which they are meant ('' the last one's now)
 -- RETURNS: ids, outbox, number looked at and kept, that score, or '' if there are no more
 -- COST: O(log n) for each job, and for each that these need: about 2000 of the latter, unless the first job alone has more
--- INCLUDES: clock events order state lines finish holds links revive
+-- INCLUDES: clock events order state lines finish holds outbox flows links revive
 local P, now, limit = KEYS[1], now_ms(ARGV[1]), tonumber(ARGV[2])
 local first, keyed, linked = tonumber(ARGV[3]), has(P, 'keyed'), has(P, 'linked')
 -- Some may fail again at once, and stand behind it then; or alone, if it was taken as well.

@@ -3,7 +3,7 @@
 -- ARGV: now, parent id, cursor, state, detail, result, kind of error, number of the list ('': of a release that gave none)
 -- RETURNS: cursor ('0': all are told), outbox
 -- COST: O(log n) for each heir told, about 500 of them
--- INCLUDES: clock events order state lines finish holds links full
+-- INCLUDES: clock events order state lines finish holds outbox flows links full
 local P, now, id, list = KEYS[1], now_ms(ARGV[1]), ARGV[2], ARGV[8]
 local key, parent = P .. 'list:' .. list, own_queue(P) .. '/' .. id
 local left = list ~= '' and redis.call('EXISTS', key) == 1

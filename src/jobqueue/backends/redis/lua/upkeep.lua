@@ -4,7 +4,7 @@
 -- ARGV: now, max stalls, keep count, keep age, dead letter queue, limit, worker ('' none), presence, presence ms
 -- RETURNS: recovered ids, poisoned ids, expired ids, cancelled ids, removed, more, outbox, ms until a schedule is due ('' none)
 -- COST: O(log n) for each job found, `limit` of each kind at the most
--- INCLUDES: clock events order state lines finish holds links full schedules
+-- INCLUDES: clock events order state lines finish holds outbox flows links full schedules
 local P, now = KEYS[1], now_ms(ARGV[1])
 local max_stalls, keep, age = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local dead_letter, limit = ARGV[5], tonumber(ARGV[6])

@@ -1,53 +1,6 @@
--- Jobs that wait for others (see keys.py: needs, inputs, heirs, graph, ended). An edge is resolved by being moved from the
+-- Jobs that wait for others (see keys.py: needs, inputs, heirs, asked). An edge is resolved by being moved from the
 -- `needs` of the job that waits to its `inputs`, so that resolving it twice does nothing. What a script brings to an end is
 -- gathered in `ended` and told to the heirs by settle_heirs, a bounded number of them; the outbox does the rest.
--- Of what one script may come to: how many heirs it tells, and how many jobs it asks for on behalf of those that are retried.
-local edges = { left = 1000, asks = 1000, outbox = false, notices = false, unblocked = false }
-
--- 'jobqueue:{tickets}:' is the prefix of tickets.
-local function own_queue(P)
-  return string.match(P, '{([^}]*)}:$')
-end
-
-local function add_effect(P, ...)
-  redis.call('XADD', P .. 'outbox', '*', ...)
-  edges.outbox = true
-end
-
--- The oldest entries of the outbox from there on, a table by field each; and where the next ones begin, if there may be any.
-local function effects_in(P, count, from)
-  local found, entries = {}, redis.call('XRANGE', P .. 'outbox', from or '-', '+', 'COUNT', count)
-  for place, entry in ipairs(entries) do
-    found[place] = {}
-    for i = 1, #entry[2], 2 do found[place][entry[2][i]] = entry[2][i + 1] end
-  end
-  return found, #entries == count and '(' .. entries[count][1] or nil
-end
-
--- The ends that lie in the outbox from there on, of which a thousand entries are read: by the job that has ended, and, where one
--- heir is told, by that.
-local function read_ends(P, from)
-  local ends, own = {}, own_queue(P)
-  for _ = 1, 10 do
-    local found
-    found, from = effects_in(P, 100, from)
-    for _, one in ipairs(found) do
-      local told = { one.state, one.detail, one.result, one.error }
-      if one.kind == 'edge' then ends[one.parent .. ' ' .. one.to .. '/' .. one.heir] = told end
-      if one.kind == 'spread' then ends[own .. '/' .. one.parent] = told end
-    end
-    if not from then break end
-  end
-  ends.cut = from
-  return ends
-end
-
--- The end of a job that is gone, as long as its heir has not been told; and, where it may lie beyond what was read, from where on.
-local function end_on_its_way(P, job, heir, from)
-  edges.ends = edges.ends or read_ends(P, from)
-  local told = edges.ends[job .. ' ' .. heir] or edges.ends[job]
-  return told, not told and edges.ends.cut
-end
 
 local function pairs_in(key)
   local flat = redis.pcall('HGETALL', key)
@@ -245,56 +198,6 @@ local function links_from(at)
     end
   end
   return links
-end
-
--- A flow's gate in this queue: once it is open its jobs run, and none of them is written again.
-local function gate_is_open(P, gate)
-  return redis.call('HGET', P .. 'calls', 'flow/' .. gate) and true or false
-end
-
--- Whoever read a flow so long ago may have slept through the opening of its gate and the sweep of `calls`.
-local function read_too_long_ago(now, read_at)
-  return math.abs(now - tonumber(read_at)) > 300000
-end
-
-local function forget_flow(P, flow)
-  redis.call('ZREM', P .. 'flows', flow)
-  redis.call('ZREM', P .. 'flowed', flow)
-  redis.call('DEL', P .. 'graph:' .. flow, P .. 'ended:' .. flow, P .. 'reopened:' .. flow)
-end
-
--- The number of the last retry of this member that the flow has heard of.
-local function reopening_of(P, flow, member)
-  local known = redis.pcall('HGET', P .. 'reopened:' .. flow, member)
-  return type(known) == 'string' and finite(known) or 0
-end
-
--- The flow's own record of who has ended. `number` says after which retry; an end before a later one is no news.
-local function note_ending(P, now, flow, member, state, at, result, number)
-  if not redis.pcall('HGET', P .. 'graph:' .. flow, member) then return end
-  local known = reopening_of(P, flow, member)
-  if number < known then return end
-  if number > known then redis.call('HSET', P .. 'reopened:' .. flow, member, score_text(number)) end
-  local ended_key = P .. 'ended:' .. flow
-  redis.call('HSET', ended_key, member, state .. ' ' .. at .. '\n' .. result)
-  local size = redis.call('HLEN', P .. 'graph:' .. flow)
-  if redis.call('HLEN', ended_key) < size then return end
-  if redis.call('ZREM', P .. 'flows', flow) == 0 then return end
-  redis.call('ZADD', P .. 'flowed', score_text(finished_score(P, 'flowed', now)), flow)
-  tell('flowed', flow)
-  -- A large one leaves room for no more than so many, whatever their size.
-  local excess = redis.call('ZCARD', P .. 'flowed') - (size > 1000 and 100 or 1000)
-  if excess > 0 then
-    for _, old in ipairs(redis.call('ZRANGE', P .. 'flowed', 0, excess - 1)) do forget_flow(P, old) end
-  end
-end
-
--- A member that was retried has not ended any more.
-local function reopen(P, now, flow, member, number)
-  if not redis.pcall('HGET', P .. 'graph:' .. flow, member) or number <= reopening_of(P, flow, member) then return end
-  redis.call('HSET', P .. 'reopened:' .. flow, member, score_text(number))
-  if redis.call('HDEL', P .. 'ended:' .. flow, member) == 0 then return end
-  if redis.call('ZREM', P .. 'flowed', flow) == 1 then redis.call('ZADD', P .. 'flows', score_text(now), flow) end
 end
 
 local function tell_heir(P, now, parent, heir, word, state, detail, result, kind)
