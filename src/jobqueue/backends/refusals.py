@@ -1,8 +1,10 @@
-"""What is said of jobs that find no room, or their unique key taken: the same words for every backend."""
+"""What is said of jobs that find no room, of a unique key that is taken, of what cannot be handed over: the same words
+for every backend.
+"""
 
 from __future__ import annotations
 
-from jobqueue.errors import GroupFull, InvalidOption, KeyHeld, QueueFull
+from jobqueue.errors import BackendError, GroupFull, InvalidOption, KeyHeld, QueueFull, Undelivered
 
 
 def full(queue: str, limit: int, group: str = "") -> QueueFull:
@@ -22,6 +24,14 @@ def key_is_held(job_id: str, other: str) -> KeyHeld:
     return KeyHeld(
         f"job {job_id!r} cannot be retried: job {other!r} holds its unique key and is to do the same; cancel that first"
     )
+
+
+def undelivered(queue: str, target: str, why: Exception) -> Undelivered:
+    """The error for what ``queue`` owes ``target``. Only our own words are repeated: others may quote a payload."""
+    words = str(why) if isinstance(why, BackendError) else f"{type(why).__name__} where it was read"
+    error = Undelivered(f"what queue {queue!r} owes queue {target!r} cannot be handed over: {words}", queue=target)
+    error.__cause__ = why
+    return error
 
 
 def no_cursor(after: str) -> InvalidOption:

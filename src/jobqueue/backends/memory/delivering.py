@@ -13,6 +13,7 @@ from jobqueue.backends.memory.links import adopt, hear, reopen, resolve, settle_
 from jobqueue.backends.memory.room import Room
 from jobqueue.backends.memory.shelf import Shelf, copied
 from jobqueue.backends.protocol import LetterWriter, NewFlow, NewRecord, NoticeWriter, plain_delivery
+from jobqueue.backends.refusals import undelivered
 from jobqueue.backends.wiring import POLICY, Wired, wired
 from jobqueue.errors import BackendFull, LeaseLost, Undelivered
 
@@ -138,22 +139,24 @@ class Deliveries:
         self, shelf: Shelf, now_ms: int, letter: LetterWriter, notice: NoticeWriter, *, most: int, must: bool
     ) -> int:
         """Letters and notices become jobs elsewhere; each is taken out only once it has arrived. Raises Undelivered
-        if none had room and one ``must``.
+        if one ``must`` and none could.
         """
         arrived: list[Effect] = []
-        target = ""
-        try:
-            for effect in [effect for effect in shelf.outbox if isinstance(effect, (Letter, Telling))][:most]:
+        error: Undelivered | None = None
+        for effect in [effect for effect in shelf.outbox if isinstance(effect, (Letter, Telling))]:
+            if len(arrived) == most or (error is not None and isinstance(error.__cause__, BackendFull)):
+                break
+            try:
                 for target, record in _written(effect, shelf.queue, letter, notice):
                     self._announce(target)
                     enqueue(self._shelf_of(target), [record], self._room, now_ms, limited=False)
+            except Exception as why:  # noqa: BLE001  (writers call the user's codec)
+                error = undelivered(shelf.queue, effect.target, why)
+            else:
                 arrived.append(effect)
-        except BackendFull as error:
-            if must and not arrived:
-                message = f"what queue {shelf.queue!r} owes queue {target!r} cannot be handed over: {error}"
-                raise Undelivered(message, queue=target) from error
-        finally:
-            _take_out(shelf, arrived)
+        _take_out(shelf, arrived)
+        if error is not None and must and not arrived:
+            raise error
         return len(arrived)
 
     def _linked(self, links: Iterable[Link]) -> dict[str, list[Edge]]:
@@ -190,7 +193,7 @@ def _written(
     match effect:
         case Letter(target, record):
             yield target, letter(target, copied(record))
-        case Telling(notices):
+        case Telling(_, notices):
             for told in notices:
                 delivery = notice(replace(told, record=copied(told.record)))
                 if delivery is not None and told.target != queue:

@@ -54,8 +54,9 @@ class Reopen(NamedTuple):
 
 
 class Telling(NamedTuple):
-    """Endpoints are told of a job, each by a delivery in the queue that it names."""
+    """Endpoints are told of a job, each by a delivery in ``target``."""
 
+    target: str
     notices: tuple[Notice, ...]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -53,8 +54,11 @@ def leave_notices(shelf: Shelf, occasion: Occasion, record: JobRecord, now_ms: i
     if not shelf.endpoints or record.type == WEBHOOK_DELIVERY:
         return
     told = replace(record)
-    notices = tuple(
-        Notice(
+    by_target: dict[str, list[Notice]] = defaultdict(list)
+    for endpoint, known in sorted(shelf.endpoints.items()):
+        if known.state is EndpointState.DISABLED or not known.rules.want(occasion, record.type):
+            continue
+        notice = Notice(
             occasion=occasion,
             record=told,
             at_ms=now_ms,
@@ -64,8 +68,6 @@ def leave_notices(shelf: Shelf, occasion: Occasion, record: JobRecord, now_ms: i
             include=known.rules.include,
             retry_in_ms=retry_in_ms,
         )
-        for endpoint, known in sorted(shelf.endpoints.items())
-        if known.state is not EndpointState.DISABLED and known.rules.want(occasion, record.type)
-    )
-    if notices:
-        shelf.add_effect(Telling(notices))
+        by_target[notice.target].append(notice)
+    for target, notices in by_target.items():
+        shelf.add_effect(Telling(target, tuple(notices)))

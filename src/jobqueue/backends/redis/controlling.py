@@ -114,4 +114,6 @@ async def _obliterate(
                         raise
                     whatever = True
             case _:
+                # Somebody wrote jobs meanwhile, and others may wait for them.
+                whatever = whatever and not found
                 gone += texts(found)

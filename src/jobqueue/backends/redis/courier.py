@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from jobqueue.backends.protocol import Enqueued, NewRecord
 from jobqueue.backends.redis import keys
-from jobqueue.backends.redis.calls import Calls, tried_once
+from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import Word, text
 from jobqueue.backends.redis.linking import Edge
+from jobqueue.backends.redis.reach import Reach
 from jobqueue.backends.redis.writing import write_jobs
-from jobqueue.errors import BackendFull, BackendUnavailable
+from jobqueue.errors import BackendFull
 
 Asked = tuple[str, str, str]
 """Parent id, heir ('queue/id'), policy."""
+
+MOST_TOGETHER = 500
+"""Jobs that one call carries."""
+MOST_BYTES = 4 * 1024 * 1024
+"""Of their data, so that large payloads go in smaller parts."""
+_LIST = "the list of queues"
 
 
 class Courier:
@@ -29,6 +35,7 @@ class Courier:
         now: Callable[[], str],
         announce: Callable[[str], Awaitable[None]],
         begin_at: dict[str, str],
+        reach: Reach,
     ) -> None:
         self.calls = calls
         self.namespace = namespace
@@ -37,11 +44,9 @@ class Courier:
         self.begin_at = begin_at
         """Where in their outboxes the next round begins, for queues whose last one ended before the end."""
         self.touched: dict[str, None] = {}
-        self.stuck = False
-        """Whether something of the queue that is delivered could not be handed over."""
         self.at = ""
         """The queue that was turned to last."""
-        self._away: dict[str, str] = {}
+        self._reach = reach
         self._full: dict[str, str] = {}
 
     def prefix(self, queue: str) -> str:
@@ -53,9 +58,11 @@ class Courier:
         self.at = queue
         if queue in self._full:
             raise BackendFull(self._full[queue])
+        # The list of queues may lie with somebody who is away though this queue is not.
+        async with self._reach.of(_LIST):
+            await self._announce(queue)
         try:
-            async with self._reaching(queue):
-                await self._announce(queue)
+            async with self._reach.of(queue):
                 return await write_jobs(self.calls, self.prefix(queue), queue, self.now(), jobs, links, "force")
         except BackendFull as error:
             # It takes no new jobs in this round; what the jobs there wait for it takes all the same.
@@ -68,7 +75,8 @@ class Courier:
         start = "-"
         while asked:
             words = (word for one in asked for word in one)
-            async with self._reaching(queue):
+            self.at = queue
+            async with self._reach.of(queue):
                 answers = await self.calls.read("link", self.prefix(queue), start, *words)
             again: list[Asked] = []
             for one, answer in zip(asked, answers, strict=True):
@@ -114,41 +122,34 @@ class Courier:
             if cursor == "0":
                 return
 
-    async def staged(self, home: str, flow: str, gate: str, first: int, count: int) -> tuple[int, bool, Sequence[Any]]:
-        """The server's time in ms, whether all of the flow is in its queues, and a part of it: None where a place is
-        empty.
+    async def staged(
+        self, home: str, flow: str, gate: str, first: int
+    ) -> tuple[int, bool, Sequence[bytes], int | None]:
+        """The server's time in ms, whether all of the flow is in its queues, a part of it from the ``first`` place on,
+        and where the next one begins.
         """
-        reply = await self.calls.read("staged", self.prefix(home), self.now(), flow, gate, first, count)
-        return int(reply[0]), bool(reply[1]), reply[2]
+        self.at = home
+        words = (self.now(), flow, gate, first, MOST_TOGETHER, MOST_BYTES)
+        now, written, part, after = await self.calls.read("staged", self.prefix(home), *words)
+        return int(now), bool(written), part, int(after) if after else None
 
     async def clock(self, queue: str) -> int:
         """The time, in ms, of the server on which ``queue`` is."""
-        return (await self.staged(queue, "", "", 0, 1))[0]
+        return (await self.staged(queue, "", "", 0))[0]
 
     async def written(self, home: str, flow: str, gate: str) -> None:
         """All of the flow is in its queues."""
+        self.at = home
         await self.calls.read("written", self.prefix(home), flow, gate)
 
     async def delivered(self, home: str, flow: str, gate: str) -> None:
         """All of the flow has been let go."""
+        self.at = home
         await self.calls.read("delivered", self.prefix(home), flow, gate)
 
     async def take_out(self, outbox: str, entry_ids: Sequence[str]) -> None:
         """What has been handed over needs not be handed over again; it could be."""
         await self.calls.repeat(lambda _: self.calls.command("XDEL", outbox, *entry_ids))
-
-    @asynccontextmanager
-    async def _reaching(self, queue: str) -> AsyncGenerator[None]:
-        """Whoever is away is not asked again in this round; once somebody is, others are tried once."""
-        self.at = queue
-        if queue in self._away:
-            raise BackendUnavailable(self._away[queue])
-        try:
-            with tried_once() if self._away else nullcontext():
-                yield
-        except BackendUnavailable as error:
-            self._away[queue] = str(error)
-            raise
 
     async def _errand(self, name: str, queue: str, *words: Word) -> Any:
         """Run a script that answers with something and whether it left something in the outbox."""
@@ -159,7 +160,8 @@ class Courier:
             again = repeated
             return await self.calls.run(name, prefix, now, *words)
 
-        async with self._reaching(queue):
+        self.at = queue
+        async with self._reach.of(queue):
             answer, outbox = await self.calls.repeat(once)
         # The first try may have left something, and the repeat nothing more to do.
         if outbox or again:

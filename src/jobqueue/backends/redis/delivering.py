@@ -20,6 +20,7 @@ from jobqueue.backends.redis.endpoints import notices_of
 from jobqueue.backends.redis.handing import Handing
 from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.part import RedisPart
+from jobqueue.backends.redis.reach import Reach
 from jobqueue.errors import BackendError, Undelivered
 
 _BATCH = 100
@@ -35,23 +36,27 @@ class OutboxCalls(RedisPart):
     async def deliver(
         self, queue: str, letter: LetterWriter = plain_letter, notice: NoticeWriter = plain_delivery
     ) -> int:
-        return await deliver(self._courier(), queue, letter, notice)
+        return await deliver(self._courier(patient=True), queue, letter, notice)
 
-    def _courier(self) -> Courier:
-        return Courier(self._calls, self._namespace, self._now, self._announce, self._outboxes)
+    def _courier(self, *, patient: bool = False) -> Courier:
+        reach = Reach(self._lately_away, patient=patient)
+        return Courier(self._calls, self._namespace, self._now, self._announce, self._outboxes, reach)
 
     async def _deliver_edges(self, queue: str) -> int:
         # Letters and notices stay: only a worker knows how its queue's are written.
         return await deliver(self._courier(), queue, whole=True)
 
     async def _deliver_soon(self, queue: str, outbox: bool = True) -> None:
-        """Hand over what a call has left in the outbox. It has taken effect anyhow: workers see to the rest."""
+        """Hand over what a call has left in the outbox, though not all that comes into it meanwhile. The call has taken
+        effect anyhow: workers see to the rest.
+        """
         if not outbox:
             return
         courier = self._courier()
         with contextlib.suppress(BackendError):
-            while await deliver(courier, queue) and not courier.stuck:
-                pass
+            left = await self._calls.command("XLEN", keys.outbox(self._namespace, queue))
+            while left > 0 and (count := await deliver(courier, queue)):
+                left -= count
 
 
 async def deliver(
@@ -68,7 +73,6 @@ async def deliver(
     else; Undelivered is raised where nothing else is in sight: in a thousand entries, or in the ``whole`` outbox.
     """
     count = await _empty(courier, queue, letter, notice, pages=_ROUNDS if whole else _PAGES)
-    stuck = courier.stuck
     for _ in range(_ROUNDS):
         if not courier.touched:
             break
@@ -78,7 +82,6 @@ async def deliver(
                 continue
         # Empty, or its own workers go on with it.
         del courier.touched[other]
-    courier.stuck = stuck
     return count
 
 
@@ -91,7 +94,7 @@ async def _empty(
     pages: int = _PAGES,
 ) -> int:
     outbox = keys.outbox(courier.namespace, queue)
-    start, count = courier.begin_at.pop(queue, "-"), 0
+    start, count = courier.begin_at.get(queue, "-"), 0
     whole = start == "-"
     behind = not whole
     error: Undelivered | None = None
@@ -99,7 +102,10 @@ async def _empty(
         entries, start = await _entries(courier, outbox, start, letters=letter is not None)
         handing = Handing(courier, queue)
         for entry_id, flat in entries:
-            _sort(handing, queue, text(entry_id), flat, letter, notice)
+            try:
+                _sort(handing, queue, text(entry_id), flat, letter, notice)
+            except Exception as why:  # noqa: BLE001  (writers call the user's codec)
+                handing.leave([text(entry_id)], queue, why)
         stuck = await handing.over()
         error = error or stuck
         done = [text(entry_id) for entry_id, _ in entries if text(entry_id) not in handing.left]
@@ -114,10 +120,10 @@ async def _empty(
         behind = True
     if start and behind:
         courier.begin_at[queue] = start
-    if error is not None:
-        courier.stuck = True
-        if not count:
-            raise error
+    else:
+        courier.begin_at.pop(queue, None)
+    if error is not None and not count:
+        raise error
     return count
 
 

@@ -5,15 +5,16 @@ queue is away or full, holds up nothing that goes elsewhere.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from jobqueue.backends.protocol import NewRecord
 from jobqueue.backends.redis.codec import text
-from jobqueue.backends.redis.courier import Asked, Courier
+from jobqueue.backends.redis.courier import MOST_BYTES, MOST_TOGETHER, Asked, Courier
 from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.submitting import deliver_flow
+from jobqueue.backends.refusals import undelivered
 from jobqueue.errors import BackendError, Undelivered
 
 
@@ -31,13 +32,11 @@ class Handing:
         """The entries of which something could not be handed over."""
         self._error: Undelivered | None = None
 
-    def leave(self, entries: Iterable[str], target: str, why: BackendError) -> None:
+    def leave(self, entries: Iterable[str], target: str, why: Exception) -> None:
         """They stay where they are."""
         self.left.update(entries)
         if self._error is None:
-            message = f"what queue {self._queue!r} owes queue {target!r} cannot be handed over: {why}"
-            self._error = Undelivered(message, queue=target)
-            self._error.__cause__ = why
+            self._error = undelivered(self._queue, target, why)
 
     async def over(self) -> Undelivered | None:
         """Hand all of it over; returns the first error there was."""
@@ -53,8 +52,9 @@ class Handing:
             async with self._trying([entry]):
                 await self._run(fields)
         for target, records in self.records.items():
-            async with self._trying(entry for entry, _ in records):
-                await self._courier.write(target, [record for _, record in records])
+            for part in _parts(records):
+                async with self._trying(entry for entry, _ in part):
+                    await self._courier.write(target, [record for _, record in part])
         return self._error
 
     async def _run(self, fields: Mapping[str, Any]) -> None:
@@ -73,3 +73,14 @@ class Handing:
             yield
         except BackendError as error:
             self.leave(entries, self._courier.at, error)
+
+
+def _parts(records: Sequence[tuple[str, NewRecord]]) -> Iterator[Sequence[tuple[str, NewRecord]]]:
+    """What one call carries of them."""
+    first = size = 0
+    for place, (_, record) in enumerate(records):
+        if place - first == MOST_TOGETHER or (size and size + len(record.data) > MOST_BYTES):
+            yield records[first:place]
+            first, size = place, 0
+        size += len(record.data)
+    yield records[first:]

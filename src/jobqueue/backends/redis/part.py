@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.calls import Calls
+from jobqueue.backends.redis.reach import Lately
 from jobqueue.clock import Clock
 from jobqueue.errors import BackendFull
 
@@ -19,6 +20,7 @@ class RedisPart:
         self._clock = clock
         self._announced: dict[str, float] = {}
         self._outboxes: dict[str, str] = {}
+        self._lately_away: Lately = {}
 
     def _prefix(self, queue: str) -> str:
         return keys.prefix(self._namespace, queue)

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from jobqueue.backends.protocol import NewFlow
 from jobqueue.backends.redis.codec import Word, text
 from jobqueue.backends.redis.connection import StaleFlow
-from jobqueue.backends.redis.courier import Asked, Courier
+from jobqueue.backends.redis.courier import MOST_BYTES, MOST_TOGETHER, Asked, Courier
 from jobqueue.backends.redis.linking import Edge, Staged, gated_words, need_words
 from jobqueue.backends.wiring import wired
 from jobqueue.errors import BackendError, LeaseLost
@@ -28,11 +28,8 @@ from jobqueue.errors import BackendError, LeaseLost
 _Outside = dict[str, dict[Asked, None]]
 """What is to be asked of jobs outside the flow, by their queue."""
 
-_PART = 500
 _TRIES = 3
 """How often a part is read anew, one time after the other, before the flow is left to the next one."""
-_STAGED_BYTES = 4 * 1024 * 1024
-"""The most that one call carries of a flow's data, so that large payloads go in smaller parts."""
 
 
 async def stage_and_commit(courier: Courier, home: str, flow: NewFlow) -> bool:
@@ -42,7 +39,7 @@ async def stage_and_commit(courier: Courier, home: str, flow: NewFlow) -> bool:
     prefix, first = courier.prefix(home), 0
     while first < len(jobs):
         last, size = first, 0
-        while last < len(jobs) and last - first < _PART and (last == first or size + len(jobs[last]) <= _STAGED_BYTES):
+        while last < len(jobs) and last - first < MOST_TOGETHER and (not size or size + len(jobs[last]) <= MOST_BYTES):
             size += len(jobs[last])
             last += 1
         words: list[Word] = [flow.id, last - first]
@@ -79,10 +76,11 @@ async def deliver_flow(courier: Courier, home: str, flow: str, gate: str) -> Non
     clocks: dict[str, int] = {}
     first, written, tries = 0, False, 0
     while True:
-        read_at, written, part = await courier.staged(home, flow, gate, first, _PART)
-        jobs = [Staged.decode(stored) for stored in part if stored]
-        if not jobs:
-            break
+        read_at, written, part, after = await courier.staged(home, flow, gate, first)
+        try:
+            jobs = [Staged.decode(stored) for stored in part]
+        except ValueError as error:
+            raise BackendError(f"flow {flow!r} cannot be read: a later release has written it") from error
         by_queue: dict[str, list[Staged]] = defaultdict(list)
         for job in jobs:
             by_queue[job.queue].append(job)
@@ -99,15 +97,15 @@ async def deliver_flow(courier: Courier, home: str, flow: str, gate: str) -> Non
                 continue
         for queue, batch in by_queue.items():
             ids[queue] += (job.record.id for job in batch)
-        if len(jobs) < _PART:
+        if after is None:
             break
-        first, tries = first + _PART, 0
+        first, tries = after, 0
     if not written:
         await _connect(courier, outside)
         await courier.written(home, flow, gate)
     for queue, job_ids in ids.items():
-        for start in range(0, len(job_ids), _PART):
-            await courier.open_gate(queue, gate, job_ids[start : start + _PART])
+        for start in range(0, len(job_ids), MOST_TOGETHER):
+            await courier.open_gate(queue, gate, job_ids[start : start + MOST_TOGETHER])
     await courier.delivered(home, flow, gate)
 
 
@@ -133,11 +131,11 @@ def _ask(outside: _Outside, parent: str, heir: str, policy: str) -> None:
 async def _connect(courier: Courier, outside: _Outside) -> None:
     for queue, found in outside.items():
         asked = list(found)
-        for start in range(0, len(asked), _PART):
-            for heir_queue, edges in (await courier.link(queue, asked[start : start + _PART])).items():
+        for start in range(0, len(asked), MOST_TOGETHER):
+            for heir_queue, edges in (await courier.link(queue, asked[start : start + MOST_TOGETHER])).items():
                 await _resolve(courier, heir_queue, edges)
 
 
 async def _resolve(courier: Courier, queue: str, edges: Sequence[Edge]) -> None:
-    for start in range(0, len(edges), _PART):
-        await courier.resolve(queue, edges[start : start + _PART])
+    for start in range(0, len(edges), MOST_TOGETHER):
+        await courier.resolve(queue, edges[start : start + MOST_TOGETHER])

@@ -113,6 +113,15 @@ class FlowContract:
         assert flow is not None
         assert len(flow.ended) == 4
 
+    async def test_a_result_that_only_others_need_is_not_remembered(self, backend: Backend) -> None:
+        await put(backend, "m", queue=OTHER)
+        await finish(backend, "m", Completed(b'"secret"'), queue=OTHER)
+        await backend.submit(QUEUE, NewFlow("f", [member("m", queue=OTHER), member("n", f"{OTHER}/m")]))
+        flow = await backend.flow(QUEUE, "f")
+        assert flow is not None
+        assert flow.ended[f"{OTHER}/m"].state == "completed"
+        assert flow.ended[f"{OTHER}/m"].result is None
+
     async def test_a_flow_may_need_jobs_that_exist(self, backend: Backend) -> None:
         await put(backend, "x", queue=OTHER)
         await put(backend, "y")

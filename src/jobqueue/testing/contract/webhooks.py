@@ -219,6 +219,17 @@ class WebhookContract:
         assert [body["data"]["job_id"] for body in bodies] == [f"j{number}" for number in range(150)]
         assert all(body["data"]["result"] == body["data"]["job_id"] for body in bodies)
 
+    async def test_very_many_endpoints_of_many_jobs(self, backend: Backend) -> None:
+        for number in range(MOST_ENDPOINTS):
+            assert await backend.write_endpoint(QUEUE, change(f"e{number}", occasions=frozenset({Occasion.COMPLETED})))
+        await put(backend, *(f"j{number}" for number in range(60)))
+        leases = await claim(backend, 60)
+        done = [Settlement(lease.id, lease.token or 0, Completed(b"1")) for lease in leases]
+        await backend.exchange(QUEUE, Exchange("w", "w/9", 1, done))
+        while await backend.deliver(QUEUE):
+            pass
+        assert (await backend.status(HOOKS)).counts[JobState.WAITING] == 60 * MOST_ENDPOINTS
+
     async def test_jobs_that_are_not_kept_are_told(self, backend: Backend) -> None:
         await backend.write_endpoint(QUEUE, change(include=frozenset(Part)))
         await run(backend, "a", Completed(b"42", Retention(0)))

@@ -11,4 +11,4 @@ if scan.err then scan = { '0', {} } end
 ask_for(P, now, id, scan[2], ARGV[4] == '1')
 settle_heirs_and_wake(P, now)
 publish(P, now)
-return { scan[1], edges.outbox and 1 or 0 }
+return { scan[1], is_owed(P) }

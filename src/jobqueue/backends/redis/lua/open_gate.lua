@@ -10,4 +10,4 @@ redis.call('HSET', P .. 'calls', gate, '1 ' .. score_text(now))
 for at = 3, #ARGV do resolve_edge(P, now, ARGV[at], gate, 'completed', '', '', '') end
 settle_heirs_and_wake(P, now)
 publish(P, now)
-return { '', edges.outbox and 1 or 0 }
+return { '', is_owed(P) }

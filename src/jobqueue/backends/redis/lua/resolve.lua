@@ -13,7 +13,7 @@ for at = 2, #ARGV, 8 do
   if policy == 'O' then
     reopen(P, now, id, parent, number)
   elseif policy == 'F' or policy == 'S' then
-    note_ending(P, now, id, parent, ARGV[at + 3], ARGV[at + 7], ARGV[at + 5], number)
+    note_ending(P, now, id, parent, ARGV[at + 3], ARGV[at + 7], policy == 'S' and ARGV[at + 5] or '', number)
   else
     local word = resolve_edge(P, now, id, parent, ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], number)
     -- Whatever has come of the last asking, nobody is left waiting without having been heard.
@@ -22,4 +22,4 @@ for at = 2, #ARGV, 8 do
 end
 settle_heirs_and_wake(P, now)
 publish(P, now)
-return { '', edges.outbox and 1 or 0 }
+return { '', is_owed(P) }

@@ -12,7 +12,10 @@ if not left then
   local mark = redis.pcall('HGET', key, '')
   left = mark == list .. '!'
   -- Told already; or the job has begun again and has come to another end since.
-  if list ~= '' and mark ~= list and not left then return { '0', 0 } end
+  if list ~= '' and mark ~= list and not left then
+    edges.again = true
+    return { '0', is_owed(P) }
+  end
 end
 though_full(P)
 local scan = redis.pcall('HSCAN', key, ARGV[3], 'COUNT', 500)
@@ -29,4 +32,4 @@ if scan[1] == '0' then
   if left or (list == '' and redis.call('EXISTS', P .. 'job:' .. id) == 0) then redis.call('DEL', key) end
 end
 publish(P, now)
-return { scan[1], edges.outbox and 1 or 0 }
+return { scan[1], is_owed(P) }

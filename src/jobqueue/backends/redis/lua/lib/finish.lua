@@ -76,8 +76,23 @@ local function wants_type(types, kind)
   return false
 end
 
--- Notices for the endpoints that want to hear of it, as one effect, in the same step that changes the job and while its record
--- is there. True if anybody wants to.
+-- Lines of hooks, a list for each queue: what one of them does not take must not come to another one again and again.
+local function by_target(told)
+  table.sort(told, function(one, other) return string.match(one, '/.*') < string.match(other, '/.*') end)
+  local lists, lines_for = {}, {}
+  for _, line in ipairs(told) do
+    local target = string.match(line, '^%S+ ([^/]*)')
+    if not lines_for[target] then
+      lines_for[target] = {}
+      lists[#lists + 1] = lines_for[target]
+    end
+    table.insert(lines_for[target], line)
+  end
+  return lists
+end
+
+-- Notices for the endpoints that want to hear of it, one effect for each queue that they go to, in the same step that changes the
+-- job and while its record is there. True if anybody wants to.
 local function leave_notices(P, now, id, event, started, result, delay)
   if not has(P, 'hooked') then return false end
   if not hooks.rules then
@@ -102,10 +117,11 @@ local function leave_notices(P, now, id, event, started, result, delay)
     end
   end
   if #told == 0 then return false end
-  table.sort(told, function(one, other) return string.match(one, '/.*') < string.match(other, '/.*') end)
   if head and not (whole or data) then job = head .. '\n\nnull' end
   local entry = { 'XADD', P .. 'outbox', '*', 'kind', 'notice', 'event', event, 'id', id, 'at', score_text(now),
-    'claims', hooks.claims, 'hooks', table.concat(told, '\n'), 'job', job, 'started', started or '', 'delay', delay or '0' }
+    'claims', hooks.claims, 'job', job, 'started', started or '', 'delay', delay or '0', 'hooks' }
+  local hooks_at = #entry + 1
+  entry[hooks_at] = ''
   if result and (whole or with_result) then
     entry[#entry + 1] = 'result'
     entry[#entry + 1] = result
@@ -120,7 +136,10 @@ local function leave_notices(P, now, id, event, started, result, delay)
       end
     end
   end
-  redis.call(unpack(entry))
+  for _, lines in ipairs(by_target(told)) do
+    entry[hooks_at] = table.concat(lines, '\n')
+    redis.call(unpack(entry))
+  end
   return true
 end
 

@@ -67,7 +67,10 @@ end
 local function resolve_edge(P, now, id, parent, state, detail, result, kind, asking)
   local needs = P .. 'needs:' .. id
   local policy = redis.pcall('HGET', needs, parent)
-  if type(policy) ~= 'string' then return end
+  if type(policy) ~= 'string' then
+    edges.again = true
+    return
+  end
   if asking and state ~= 'completed' then
     local number = asked_again(P, id, parent)
     if asking < (tonumber(number) or 0) then return policy .. number end
@@ -278,6 +281,12 @@ local function settle_heirs(P, now)
   end
   for i = 1, #ended do ended[i] = nil end
   return edges.outbox
+end
+
+-- Whether there is something to hand on for whoever came with an effect. What it led to may lie here since an earlier try, of which
+-- nobody heard: then nobody but this one may come for it.
+local function is_owed(P)
+  return (edges.outbox or edges.again and redis.call('XLEN', P .. 'outbox') > 0) and 1 or 0
 end
 
 -- For scripts that need not wake anybody otherwise.

@@ -1,6 +1,6 @@
 -- The outbox: what is owed to other queues, and to the many of this one that one script cannot tell (see keys.py: outbox).
 -- Of what one script may come to: how many heirs it tells, and how many jobs it asks for on behalf of those that are retried.
-local edges = { left = 1000, asks = 1000, outbox = false, notices = false, unblocked = false }
+local edges = { left = 1000, asks = 1000, outbox = false, notices = false, unblocked = false, again = false }
 
 -- 'jobqueue:{tickets}:' is the prefix of tickets.
 local function own_queue(P)

@@ -1,0 +1,296 @@
+"""What one delivery cannot do, or does not hear of, the next one does; and nothing is done for others in vain."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import redis.asyncio
+
+from jobqueue import Job, Queue, Registry, Worker
+from jobqueue.backends import MemoryBackend
+from jobqueue.backends.endpoints import EndpointChange, Rules
+from jobqueue.backends.protocol import (
+    Backend,
+    Exchange,
+    FlowMember,
+    NewFlow,
+    NewRecord,
+    Obliterate,
+    Purge,
+    Settlement,
+    plain_letter,
+)
+from jobqueue.backends.redis import keys
+from jobqueue.backends.redis.calls import Calls
+from jobqueue.backends.redis.courier import MOST_BYTES, Courier
+from jobqueue.backends.redis.delivering import OutboxCalls
+from jobqueue.errors import BackendUnavailable, Undelivered
+from jobqueue.model.links import Need
+from jobqueue.model.notice import Occasion
+from jobqueue.model.outcome import Completed, Failed, Retention
+from jobqueue.model.record import JobRecord, JobState
+from jobqueue.testing.contract.dependencies import put_dependant, states_of
+from jobqueue.testing.contract.steps import ERROR, QUEUE, claim, job, put, settle
+from tests.faults.interludes import Stage
+
+OTHER, AWAY, THIRD = "mail", "letters", "billing"
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Nothing can be written into one queue; whoever tries is noted."""
+    real, tried = Courier.write, list[str]()
+
+    async def write(courier: Courier, queue: str, jobs: Sequence[NewRecord], *links: Any) -> Any:
+        tried.append(queue)
+        if queue == AWAY:
+            raise BackendUnavailable("its node is away")
+        return await real(courier, queue, jobs, *links)
+
+    monkeypatch.setattr(Courier, "write", write)
+    return tried
+
+
+@contextlib.contextmanager
+def nobody_delivers(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Calls leave what they have caused in the outbox."""
+
+    async def nothing(calls: OutboxCalls, queue: str, outbox: bool = True) -> None:
+        pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OutboxCalls, "_deliver_soon", nothing)
+        yield
+
+
+async def complete(backend: Backend, count: int) -> None:
+    """What is claimed, in one exchange."""
+    leases = await claim(backend, count)
+    done = [Settlement(lease.id, lease.token or 0, Completed(b"1")) for lease in leases]
+    await backend.exchange(QUEUE, Exchange("w", "w/9", 1, done))
+
+
+async def test_a_flow_of_a_later_release_ends_no_worker_and_holds_up_nobody(
+    stage: Stage, server: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = stage.theirs
+    with nobody_delivers(monkeypatch):
+        await backend.submit(QUEUE, NewFlow("f", [FlowMember(OTHER, job("m"))]))
+    staged = keys.named("jobqueue", QUEUE, "staged:f")
+    stored: Any = await server.hget(staged, "0")
+    await server.hset(staged, "0", stored[:-1] + b',"a field more"]')
+    await put(backend, "parent")
+    await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
+    registry = Registry()
+
+    @registry.processor(job("parent").type)
+    async def run(job: Job[int]) -> None:
+        del job
+
+    async with Worker(Queue(QUEUE, backend=backend), registry=registry) as worker:
+        with pytest.raises(Undelivered, match="a later release"):
+            await worker.drain()
+    assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
+    await server.hset(staged, "0", stored)
+    assert await backend.deliver(QUEUE) == 1
+    assert await states_of(backend, "m", queue=OTHER) == [JobState.WAITING]
+
+
+async def test_a_letter_that_cannot_be_written_holds_up_nobody(stage: Stage) -> None:
+    memory = MemoryBackend()
+    await memory.open()
+    for backend in (stage.theirs, memory):
+        await put(backend, "bad", "good")
+        for lease in await claim(backend, 2):
+            await settle(backend, lease, Failed(ERROR, dead_letter=AWAY))
+
+        def letter(target: str, record: JobRecord) -> NewRecord:
+            if record.id == "bad":
+                raise KeyError("a codec's own fault")
+            return plain_letter(target, record)
+
+        assert await backend.deliver(QUEUE, letter) == 1
+        with pytest.raises(Undelivered, match="KeyError") as caught:
+            await backend.deliver(QUEUE, letter)
+        assert "own fault" not in str(caught.value), "it may quote a payload"
+        assert await backend.deliver(QUEUE) == 1
+        assert (await backend.status(AWAY)).counts[JobState.WAITING] == 2
+
+
+async def test_what_is_enqueued_during_an_obliteration_is_heard_of(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = stage.theirs
+    await put(backend, *(f"failing-{number}" for number in range(150)))
+    for lease in await claim(backend, 150):
+        await settle(backend, lease, Failed(ERROR, dead_letter=AWAY))
+    own = backend._calls  # pyright: ignore[reportPrivateUsage]
+    real, late = Calls.run, list[str]()
+
+    async def run(calls: Calls, name: str, prefix: str, *words: Any) -> Any:
+        answer = await real(calls, name, prefix, *words)
+        # Delivery has been tried: what is left goes with the queue.
+        if calls is own and name == "obliterate" and words[-1] == 1 and not late:
+            late.append("parent")
+            await put(stage.ours, *late)
+            await put_dependant(stage.ours, "a", f"{QUEUE}/parent", queue=OTHER)
+        return answer
+
+    monkeypatch.setattr(Calls, "run", run)
+    await backend.control(QUEUE, Obliterate())
+    assert late
+    assert await states_of(backend, "a", queue=OTHER) == [JobState.FAILED]
+
+
+async def test_a_line_goes_on_though_nobody_heard_that_its_middle_had_ended(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue in the middle has no workers: what was left there is handed on by the next try."""
+    backend = stage.theirs
+    await put(backend, "a")
+    await put_dependant(backend, "b", f"{QUEUE}/a", queue=OTHER)
+    await put_dependant(backend, "c", f"{OTHER}/b", queue=THIRD)
+    real, lost = Calls.run, list[str]()
+
+    async def run(calls: Calls, name: str, prefix: str, *words: Any) -> Any:
+        answer = await real(calls, name, prefix, *words)
+        if name == "resolve" and not lost:
+            lost.append(name)
+            raise BackendUnavailable("the reply is lost")
+        return answer
+
+    monkeypatch.setattr(Calls, "run", run)
+    (lease,) = await claim(backend)
+    await settle(backend, lease, Failed(ERROR))
+    with monkeypatch.context() as hurried:
+        # As where somebody else is away, and nobody is asked twice.
+        hurried.setattr(backend._calls, "_deadline", 0.0)  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(Undelivered):
+            await backend.deliver(QUEUE)
+    assert lost
+    assert await states_of(backend, "b", queue=OTHER) == [JobState.FAILED]
+    assert await states_of(backend, "c", queue=THIRD) == [JobState.BLOCKED]
+    # Another one comes for it, who knows of nothing.
+    assert await stage.ours.deliver(QUEUE) == 1
+    assert await states_of(backend, "c", queue=THIRD) == [JobState.FAILED]
+
+
+async def test_a_flow_of_large_payloads_is_carried_in_parts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither read nor written as a whole: no line carries a hundred megabytes within the time that a call has."""
+    backend, sizes = stage.theirs, list[int]()
+    real = Courier.write
+
+    async def write(courier: Courier, queue: str, jobs: Sequence[NewRecord], *links: Any) -> Any:
+        sizes.append(sum(len(one.data) for one in jobs))
+        return await real(courier, queue, jobs, *links)
+
+    monkeypatch.setattr(Courier, "write", write)
+    data = b'"%s"' % (b"x" * 250_000)
+    members = [FlowMember(OTHER, job(f"m{number}", data=data)) for number in range(60)]
+    await backend.submit(QUEUE, NewFlow("f", members))
+    assert (await backend.status(OTHER)).counts[JobState.WAITING] == 60
+    assert sum(sizes) == 60 * len(data)
+    # A part is read 25 jobs at a time.
+    assert max(sizes) < MOST_BYTES + 25 * len(data)
+
+
+async def test_letters_of_large_payloads_are_carried_in_parts(stage: Stage, away: list[str]) -> None:
+    backend = stage.theirs
+    data = b'"%s"' % (b"x" * 250_000)
+    await backend.enqueue(QUEUE, [job(f"failing-{number}", data=data) for number in range(40)])
+    for lease in await claim(backend, 40):
+        await settle(backend, lease, Failed(ERROR, dead_letter=OTHER))
+    while await backend.deliver(QUEUE):
+        pass
+    assert away == [OTHER] * 3
+    assert (await backend.status(OTHER)).counts[JobState.WAITING] == 40
+
+
+async def test_a_call_hands_over_all_that_it_has_left_though_something_is_stuck(
+    stage: Stage, server: redis.asyncio.Redis, away: list[str]
+) -> None:
+    backend = stage.theirs
+    await backend.submit(QUEUE, NewFlow("f", [FlowMember(AWAY, job("m"))]))
+    await put(backend, *(f"parent{number}" for number in range(500)))
+    heirs = [NewRecord(f"a{number}", "t", b"1", needs=(Need(QUEUE, f"parent{number}"),)) for number in range(500)]
+    await backend.enqueue(OTHER, heirs)
+    await backend.control(QUEUE, Purge())
+    assert (await backend.status(OTHER)).counts[JobState.FAILED] == 500
+    assert await server.xlen(keys.outbox("jobqueue", QUEUE)) == 1
+    assert AWAY in away
+
+
+async def test_a_receiver_is_not_told_again_because_another_one_is_away(stage: Stage, away: list[str]) -> None:
+    backend = stage.theirs
+    for endpoint, target in (("a", OTHER), ("b", AWAY), ("c", OTHER)):
+        rules = Rules(frozenset({Occasion.COMPLETED}), target)
+        assert await backend.write_endpoint(QUEUE, EndpointChange(endpoint, "", "r1", rules, b"{}"))
+    await put(backend, "j")
+    await complete(backend, 1)
+    sent: list[str] = []
+    for number in range(3):
+        with contextlib.suppress(Undelivered):
+            await backend.deliver(QUEUE)
+        page = await backend.exchange(OTHER, Exchange("w", "w/h", 2 * number, claim=9))
+        sent += (lease.id for lease in page.leases)
+        # Nobody remembers that it was sent.
+        done = [Settlement(lease.id, lease.token or 0, Completed(b"1", Retention(0))) for lease in page.leases]
+        await backend.exchange(OTHER, Exchange("w", "w/h", 2 * number + 1, done))
+    assert len(sent) == 2
+    assert AWAY in away
+
+
+async def test_the_next_delivery_does_not_wait_for_whoever_was_away(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try may take a whole deadline. What goes elsewhere gets on; and a call may ask again."""
+    backend, asked = stage.theirs, list[str]()
+    real = Calls.run
+
+    async def run(calls: Calls, name: str, prefix: str, *words: Any) -> Any:
+        if AWAY in prefix:
+            asked.append(name)
+            raise BackendUnavailable("its node is away")
+        return await real(calls, name, prefix, *words)
+
+    await put(backend, "failing")
+    await settle(backend, (await claim(backend))[0], Failed(ERROR, dead_letter=AWAY))
+    await put(backend, "parent")
+    await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
+    monkeypatch.setattr(Calls, "run", run)
+    monkeypatch.setattr(backend._calls, "_deadline", 0.0)  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(Undelivered):
+        await backend.deliver(QUEUE)
+    await complete(backend, 1)
+    assert await backend.deliver(QUEUE) == 1
+    assert len(asked) == 1
+    assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
+    assert await backend.submit(QUEUE, NewFlow("f", [FlowMember(AWAY, job("m"))]))
+    assert len(asked) == 2
+
+
+async def test_edges_reach_a_queue_though_the_list_of_queues_is_out_of_reach(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a cluster it lies with another node."""
+    backend = stage.theirs
+    await put(backend, "failing")
+    await settle(backend, (await claim(backend))[0], Failed(ERROR, dead_letter=OTHER))
+    parents = [f"parent{number}" for number in range(150)]
+    await put(backend, *parents)
+    heirs = [NewRecord(f"a-{parent}", "t", b"1", needs=(Need(QUEUE, parent),)) for parent in parents]
+    await backend.enqueue(OTHER, heirs)
+    await complete(backend, 150)
+
+    async def announce(queue: str) -> None:
+        raise BackendUnavailable("its node is away")
+
+    with monkeypatch.context() as away:
+        away.setattr(backend, "_announce", announce)
+        assert await backend.deliver(QUEUE) == 150
+        assert (await backend.status(OTHER)).counts[JobState.WAITING] == 150
+    assert await stage.ours.deliver(QUEUE) == 1
+    assert (await backend.status(OTHER)).counts[JobState.WAITING] == 151
