@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -21,15 +22,17 @@ from jobqueue.backends.protocol import (
     Obliterate,
     Purge,
     Settlement,
+    plain_delivery,
     plain_letter,
 )
-from jobqueue.backends.redis import keys
+from jobqueue.backends.redis import keys, reach
 from jobqueue.backends.redis.calls import Calls
-from jobqueue.backends.redis.courier import MOST_BYTES, Courier
+from jobqueue.backends.redis.courier import Courier
 from jobqueue.backends.redis.delivering import OutboxCalls
+from jobqueue.backends.redis.parting import MOST_BYTES
 from jobqueue.errors import BackendUnavailable, Undelivered
 from jobqueue.model.links import Need
-from jobqueue.model.notice import Occasion
+from jobqueue.model.notice import Notice, Occasion
 from jobqueue.model.outcome import Completed, Failed, Retention
 from jobqueue.model.record import JobRecord, JobState
 from jobqueue.testing.contract.dependencies import put_dependant, states_of
@@ -115,6 +118,7 @@ async def test_a_letter_that_cannot_be_written_holds_up_nobody(stage: Stage) -> 
         assert await backend.deliver(QUEUE, letter) == 1
         with pytest.raises(Undelivered, match="KeyError") as caught:
             await backend.deliver(QUEUE, letter)
+        assert caught.value.queue == AWAY
         assert "own fault" not in str(caught.value), "it may quote a payload"
         assert await backend.deliver(QUEUE) == 1
         assert (await backend.status(AWAY)).counts[JobState.WAITING] == 2
@@ -176,6 +180,111 @@ async def test_a_line_goes_on_though_nobody_heard_that_its_middle_had_ended(
     # Another one comes for it, who knows of nothing.
     assert await stage.ours.deliver(QUEUE) == 1
     assert await states_of(backend, "c", queue=THIRD) == [JobState.FAILED]
+
+
+async def cut_between_pages(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection is lost while the outbox is read on, behind what is stuck."""
+    real, reads = Calls.command, list[str]()
+
+    async def command(calls: Calls, *words: Any) -> Any:
+        if words[0] == "XRANGE" and QUEUE in words[1]:
+            reads.append(words[1])
+            if len(reads) == 2:
+                raise BackendUnavailable("the connection is lost")
+        return await real(calls, *words)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(Calls, "command", command)
+        with pytest.raises(BackendUnavailable):
+            await stage.theirs.deliver(QUEUE)
+    assert len(reads) == 2
+
+
+async def cancelled_before_it_says_so(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever delivers ends with everything handed over, and nothing taken out."""
+
+    async def take_out(courier: Courier, outbox: str, entry_ids: Sequence[str]) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as cut:
+        cut.setattr(Courier, "take_out", take_out)
+        with pytest.raises(asyncio.CancelledError):
+            await stage.theirs.deliver(QUEUE)
+
+
+@pytest.mark.parametrize("cut_off", [cut_between_pages, cancelled_before_it_says_so])
+async def test_what_a_delivery_has_led_to_is_handed_on_though_the_delivery_is_cut_off(
+    stage: Stage, away: list[str], monkeypatch: pytest.MonkeyPatch, cut_off: Callable[..., Awaitable[None]]
+) -> None:
+    backend = stage.theirs
+    await put(backend, "a")
+    await put_dependant(backend, "b", f"{QUEUE}/a", queue=OTHER)
+    await put_dependant(backend, "c", f"{OTHER}/b", queue=THIRD)
+    await settle(backend, (await claim(backend))[0], Failed(ERROR))
+    await put(backend, *(f"failing-{number}" for number in range(120)))
+    for lease in await claim(backend, 120):
+        await settle(backend, lease, Failed(ERROR, dead_letter=AWAY))
+    await cut_off(stage, monkeypatch)
+    with contextlib.suppress(Undelivered):
+        while await stage.ours.deliver(QUEUE):
+            pass
+    assert await states_of(backend, "c", queue=THIRD) == [JobState.FAILED]
+    assert AWAY in away
+
+
+async def test_a_member_that_failed_before_its_gate_opened_is_heard_of(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails when it is written; then the gate of another queue cannot be opened."""
+    backend, lost = stage.theirs, list[str]()
+    await put(backend, "x", queue=OTHER)
+    (lease,) = (await backend.exchange(OTHER, Exchange("v", "v/0", 1, claim=1))).leases
+    failed = Settlement(lease.id, lease.token or 0, Failed(ERROR))
+    await backend.exchange(OTHER, Exchange("v", "v/0", 2, [failed]))
+    real = Calls.run
+
+    async def run(calls: Calls, name: str, prefix: str, *words: Any) -> Any:
+        if name == "open_gate" and AWAY in prefix and not lost:
+            lost.append(name)
+            raise BackendUnavailable("its node is away")
+        return await real(calls, name, prefix, *words)
+
+    monkeypatch.setattr(Calls, "run", run)
+    monkeypatch.setattr(backend._calls, "_deadline", 0.0)  # pyright: ignore[reportPrivateUsage]
+    middle = NewRecord("m1", "t", b"1", needs=(Need(OTHER, "x"),))
+    last = NewRecord("m2", "t", b"1", needs=(Need(OTHER, "m1"),))
+    members = [FlowMember(AWAY, job("m0")), FlowMember(OTHER, middle), FlowMember(THIRD, last)]
+    await backend.submit(QUEUE, NewFlow("f", members))
+    assert lost
+    while await stage.ours.deliver(QUEUE):
+        pass
+    assert await states_of(backend, "m1", queue=OTHER) == [JobState.FAILED]
+    assert await states_of(backend, "m2", queue=THIRD) == [JobState.FAILED]
+
+
+async def test_large_results_are_carried_in_parts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, sizes = stage.theirs, list[int]()
+    real = Calls.run
+
+    async def run(calls: Calls, name: str, prefix: str, *words: Any) -> Any:
+        if name == "resolve":
+            sizes.append(sum(len(word) for word in words if isinstance(word, bytes)))
+        answer: Any = await real(calls, name, prefix, *words)
+        if name == "link":
+            sizes.append(sum(len(word) for one in answer for word in one))
+        return answer
+
+    result = b'"%s"' % (b"x" * 250_000)
+    await put(backend, *(f"parent{number}" for number in range(40)))
+    for lease in await claim(backend, 40):
+        await settle(backend, lease, Completed(result))
+    monkeypatch.setattr(Calls, "run", run)
+    needs = tuple(Need(QUEUE, f"parent{number}") for number in range(40))
+    await backend.submit(OTHER, NewFlow("f", [FlowMember(OTHER, NewRecord("a", "t", b"1", needs=needs))]))
+    assert await states_of(backend, "a", queue=OTHER) == [JobState.WAITING]
+    assert [one.result for one in await backend.inputs(OTHER, "a")] == [result] * 40
+    assert sum(sizes) > 80 * len(result)
+    assert max(sizes) < MOST_BYTES + 2 * len(result)
 
 
 async def test_a_flow_of_large_payloads_is_carried_in_parts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,6 +352,29 @@ async def test_a_receiver_is_not_told_again_because_another_one_is_away(stage: S
     assert AWAY in away
 
 
+async def test_no_receiver_is_told_before_all_that_share_its_queue_can_be(stage: Stage) -> None:
+    memory = MemoryBackend()
+    await memory.open()
+
+    def notice(about: Notice) -> NewRecord | None:
+        if about.endpoint == "b":
+            raise KeyError("a codec's own fault")
+        return plain_delivery(about)
+
+    for backend in (stage.theirs, memory):
+        for endpoint in ("a", "b"):
+            rules = Rules(frozenset({Occasion.COMPLETED}), OTHER)
+            assert await backend.write_endpoint(QUEUE, EndpointChange(endpoint, "", "r1", rules, b"{}"))
+        await put(backend, "j")
+        await complete(backend, 1)
+        with pytest.raises(Undelivered, match="KeyError") as caught:
+            await backend.deliver(QUEUE, plain_letter, notice)
+        assert caught.value.queue == OTHER
+        assert (await backend.status(OTHER)).counts[JobState.WAITING] == 0
+        assert await backend.deliver(QUEUE) == 1
+        assert (await backend.status(OTHER)).counts[JobState.WAITING] == 2
+
+
 async def test_the_next_delivery_does_not_wait_for_whoever_was_away(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +394,7 @@ async def test_the_next_delivery_does_not_wait_for_whoever_was_away(
     await put_dependant(backend, "a", f"{QUEUE}/parent", queue=OTHER)
     monkeypatch.setattr(Calls, "run", run)
     monkeypatch.setattr(backend._calls, "_deadline", 0.0)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(reach, "_REST", 60.0)
     with pytest.raises(Undelivered):
         await backend.deliver(QUEUE)
     await complete(backend, 1)
@@ -277,20 +410,26 @@ async def test_edges_reach_a_queue_though_the_list_of_queues_is_out_of_reach(
 ) -> None:
     """In a cluster it lies with another node."""
     backend = stage.theirs
-    await put(backend, "failing")
-    await settle(backend, (await claim(backend))[0], Failed(ERROR, dead_letter=OTHER))
+    await put(backend, "failing-for-away", "failing")
+    for lease, target in zip(await claim(backend, 2), (AWAY, OTHER), strict=True):
+        await settle(backend, lease, Failed(ERROR, dead_letter=target))
     parents = [f"parent{number}" for number in range(150)]
     await put(backend, *parents)
     heirs = [NewRecord(f"a-{parent}", "t", b"1", needs=(Need(QUEUE, parent),)) for parent in parents]
     await backend.enqueue(OTHER, heirs)
     await complete(backend, 150)
+    real = Calls.command
 
-    async def announce(queue: str) -> None:
-        raise BackendUnavailable("its node is away")
+    async def command(calls: Calls, *words: Any) -> Any:
+        if words[0] == "SADD":
+            raise BackendUnavailable("its node is away")
+        return await real(calls, *words)
 
     with monkeypatch.context() as away:
-        away.setattr(backend, "_announce", announce)
-        assert await backend.deliver(QUEUE) == 150
-        assert (await backend.status(OTHER)).counts[JobState.WAITING] == 150
-    assert await stage.ours.deliver(QUEUE) == 1
+        away.setattr(Calls, "command", command)
+        away.setattr(backend._calls, "_deadline", 0.0)  # pyright: ignore[reportPrivateUsage]
+        # It knows one of them to be in the list.
+        assert await backend.deliver(QUEUE) == 151
     assert (await backend.status(OTHER)).counts[JobState.WAITING] == 151
+    assert await stage.ours.deliver(QUEUE) == 1
+    assert (await backend.status(AWAY)).counts[JobState.WAITING] == 1

@@ -25,6 +25,13 @@ def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str | None, str | 
     return [(record.getMessage(), getattr(record, "to", None), getattr(record, "error", None)) for record in records]
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing passes by itself."""
+    monkeypatch.setattr("jobqueue.worker.stuck.PASSING", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
 def test_each_queue_that_takes_nothing_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     stuck = Stuck("tickets")
     with caplog.at_level(logging.INFO, "jobqueue"):
@@ -41,16 +48,20 @@ def test_each_queue_that_takes_nothing_is_told_once(caplog: pytest.LogCaptureFix
     ]
 
 
-def test_one_refusal_is_nothing_to_tell(caplog: pytest.LogCaptureFixture) -> None:
-    stuck = Stuck("tickets")
+def test_what_passes_is_nothing_to_tell(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, stuck = 0.0, Stuck("tickets")
+    monkeypatch.setattr("jobqueue.worker.stuck.monotonic", lambda: now)
     with caplog.at_level(logging.INFO, "jobqueue"):
         for _ in range(3):
-            stuck.refused(refusal("letters", BackendFull("no memory")))
+            for _ in range(3):
+                stuck.refused(refusal("letters", BackendFull("no memory")))
+                now += 1
             stuck.emptied()
-            caplog.clear()
+        assert not said(caplog)
+        for _ in range(4):
             stuck.refused(refusal("letters", BackendFull("no memory")))
-            stuck.emptied()
-            assert not said(caplog)
+            now += 1
+    assert said(caplog) == [("outbox.stuck", "letters", "BackendFull")]
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -59,6 +70,7 @@ async def _until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.usefixtures("at_once")
 async def test_a_worker_tells_of_letters_that_have_no_room(caplog: pytest.LogCaptureFixture) -> None:
     backend = MemoryBackend(max_jobs=3)
     await backend.open()

@@ -147,7 +147,7 @@ class Deliveries:
             if len(arrived) == most or (error is not None and isinstance(error.__cause__, BackendFull)):
                 break
             try:
-                for target, record in _written(effect, shelf.queue, letter, notice):
+                for target, record in list(_written(effect, shelf.queue, letter, notice)):
                     self._announce(target)
                     enqueue(self._shelf_of(target), [record], self._room, now_ms, limited=False)
             except Exception as why:  # noqa: BLE001  (writers call the user's codec)

@@ -11,6 +11,7 @@ from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.calls import Calls
 from jobqueue.backends.redis.codec import Word, text
 from jobqueue.backends.redis.linking import Edge
+from jobqueue.backends.redis.parting import MOST_BYTES, MOST_TOGETHER, parts
 from jobqueue.backends.redis.reach import Reach
 from jobqueue.backends.redis.writing import write_jobs
 from jobqueue.errors import BackendFull
@@ -18,10 +19,6 @@ from jobqueue.errors import BackendFull
 Asked = tuple[str, str, str]
 """Parent id, heir ('queue/id'), policy."""
 
-MOST_TOGETHER = 500
-"""Jobs that one call carries."""
-MOST_BYTES = 4 * 1024 * 1024
-"""Of their data, so that large payloads go in smaller parts."""
 _LIST = "the list of queues"
 
 
@@ -33,6 +30,7 @@ class Courier:
         calls: Calls,
         namespace: str,
         now: Callable[[], str],
+        is_announced: Callable[[str], bool],
         announce: Callable[[str], Awaitable[None]],
         begin_at: dict[str, str],
         reach: Reach,
@@ -40,10 +38,12 @@ class Courier:
         self.calls = calls
         self.namespace = namespace
         self.now = now
+        self._is_announced = is_announced
         self._announce = announce
         self.begin_at = begin_at
         """Where in their outboxes the next round begins, for queues whose last one ended before the end."""
-        self.touched: dict[str, None] = {}
+        self.touched: dict[str, bool] = {}
+        """Queues with something in their outbox because of what was delivered; False if that is not certain."""
         self.at = ""
         """The queue that was turned to last."""
         self._reach = reach
@@ -58,9 +58,10 @@ class Courier:
         self.at = queue
         if queue in self._full:
             raise BackendFull(self._full[queue])
-        # The list of queues may lie with somebody who is away though this queue is not.
-        async with self._reach.of(_LIST):
-            await self._announce(queue)
+        if not self._is_announced(queue):
+            # The list of queues may lie with somebody who is away though this queue is not.
+            async with self._reach.of(_LIST):
+                await self._announce(queue)
         try:
             async with self._reach.of(queue):
                 return await write_jobs(self.calls, self.prefix(queue), queue, self.now(), jobs, links, "force")
@@ -72,18 +73,20 @@ class Courier:
     async def link(self, queue: str, asked: Sequence[Asked]) -> Mapping[str, Sequence[Edge]]:
         """Give jobs of ``queue`` heirs elsewhere; returns the edges that are resolved already, by the heir's queue."""
         edges: dict[str, list[Edge]] = defaultdict(list)
-        start = "-"
-        while asked:
-            words = (word for one in asked for word in one)
-            self.at = queue
+        open_parts: list[tuple[str, Sequence[Asked]]] = [("-", asked)]
+        self.at = queue
+        while open_parts:
+            start, part = open_parts.pop()
+            words = (word for one in part for word in one)
             async with self._reach.of(queue):
                 answers = await self.calls.read("link", self.prefix(queue), start, *words)
-            again: list[Asked] = []
-            for one, answer in zip(asked, answers, strict=True):
+            again: dict[str, list[Asked]] = defaultdict(list)
+            for one, answer in zip(part, answers, strict=True):
                 match answer:
+                    case [b"later"]:
+                        again[start].append(one)
                     case [b"beyond", beyond]:
-                        again.append(one)
-                        start = text(beyond)
+                        again[text(beyond)].append(one)
                     case [state, detail, result, kind]:
                         parent, heir, policy = one
                         heir_queue, _, heir_id = heir.partition("/")
@@ -92,12 +95,13 @@ class Courier:
                         )
                     case _:
                         pass
-            asked = again
+            open_parts += again.items()
         return edges
 
     async def resolve(self, queue: str, edges: Sequence[Edge]) -> None:
         """Tell jobs and flows of ``queue`` what has become of those they wait for."""
-        await self._errand("resolve", queue, *(word for edge in edges for word in edge))
+        for part in parts(edges, lambda edge: len(edge[4]) + len(edge[5])):
+            await self._errand("resolve", queue, *(word for edge in part for word in edge))
 
     async def open_gate(self, queue: str, flow: str, job_ids: Sequence[str]) -> None:
         """Let these jobs of a flow begin."""
@@ -165,5 +169,5 @@ class Courier:
             answer, outbox = await self.calls.repeat(once)
         # The first try may have left something, and the repeat nothing more to do.
         if outbox or again:
-            self.touched[queue] = None
+            self.touched[queue] = self.touched.get(queue, False) or again or outbox == 1
         return answer

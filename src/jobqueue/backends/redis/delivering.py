@@ -9,10 +9,12 @@ round.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from jobqueue.backends.protocol import LetterWriter, NoticeWriter, plain_delivery, plain_letter
+from jobqueue.backends.protocol import LetterWriter, NewRecord, NoticeWriter, plain_delivery, plain_letter
 from jobqueue.backends.redis import keys
 from jobqueue.backends.redis.codec import letter_record, text
 from jobqueue.backends.redis.courier import Courier
@@ -22,6 +24,7 @@ from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.part import RedisPart
 from jobqueue.backends.redis.reach import Reach
 from jobqueue.errors import BackendError, Undelivered
+from jobqueue.model.notice import Notice
 
 _BATCH = 100
 _PAGES = 10
@@ -40,7 +43,9 @@ class OutboxCalls(RedisPart):
 
     def _courier(self, *, patient: bool = False) -> Courier:
         reach = Reach(self._lately_away, patient=patient)
-        return Courier(self._calls, self._namespace, self._now, self._announce, self._outboxes, reach)
+        return Courier(
+            self._calls, self._namespace, self._now, self._is_announced, self._announce, self._outboxes, reach
+        )
 
     async def _deliver_edges(self, queue: str) -> int:
         # Letters and notices stay: only a worker knows how its queue's are written.
@@ -72,17 +77,26 @@ async def deliver(
     Without a writer letters and notices stay where they are. What cannot be handed over stays too and holds up nothing
     else; Undelivered is raised where nothing else is in sight: in a thousand entries, or in the ``whole`` outbox.
     """
-    count = await _empty(courier, queue, letter, notice, pages=_ROUNDS if whole else _PAGES)
+    try:
+        count = await _empty(courier, queue, letter, notice, pages=_ROUNDS if whole else _PAGES, follow=True)
+    except BackendError:
+        await _follow(courier)
+        raise
+    await _follow(courier)
+    return count
+
+
+async def _follow(courier: Courier, but: str = "") -> None:
+    """Hand on what deliveries have led to in other queues, and so on."""
     for _ in range(_ROUNDS):
-        if not courier.touched:
-            break
-        other = next(iter(courier.touched))
+        other = next((queue for queue in courier.touched if queue != but), None)
+        if other is None:
+            return
         with contextlib.suppress(BackendError):
-            if await _empty(courier, other):
+            if await _empty(courier, other, looked_through=_ROUNDS if courier.touched[other] else _PAGES):
                 continue
         # Empty, or its own workers go on with it.
         del courier.touched[other]
-    return count
 
 
 async def _empty(
@@ -92,6 +106,8 @@ async def _empty(
     notice: NoticeWriter = plain_delivery,
     *,
     pages: int = _PAGES,
+    looked_through: int = _ROUNDS,
+    follow: bool = False,
 ) -> int:
     outbox = keys.outbox(courier.namespace, queue)
     start, count = courier.begin_at.get(queue, "-"), 0
@@ -99,15 +115,15 @@ async def _empty(
     behind = not whole
     error: Undelivered | None = None
     for _ in range(pages):
-        entries, start = await _entries(courier, outbox, start, letters=letter is not None)
+        entries, start = await _entries(courier, outbox, start, letters=letter is not None, pages=looked_through)
         handing = Handing(courier, queue)
         for entry_id, flat in entries:
-            try:
-                _sort(handing, queue, text(entry_id), flat, letter, notice)
-            except Exception as why:  # noqa: BLE001  (writers call the user's codec)
-                handing.leave([text(entry_id)], queue, why)
+            _sort(handing, queue, text(entry_id), flat, letter, notice)
         stuck = await handing.over()
         error = error or stuck
+        if follow:
+            # Before they are taken out: nobody else may come for what they have led to.
+            await _follow(courier, but=queue)
         done = [text(entry_id) for entry_id, _ in entries if text(entry_id) not in handing.left]
         if done:
             await courier.take_out(outbox, done)
@@ -144,29 +160,40 @@ def _sort(
         case "spread" | "ask" | "flow":
             handing.errands.append((entry_id, fields))
         case "notice":
+            by_target: dict[str, list[Notice]] = defaultdict(list)
             for told in notices_of(queue, fields, flat):
-                delivery = notice(told)
-                if delivery is not None and told.target != queue:
-                    handing.records[told.target].append((entry_id, delivery))
+                by_target[told.target].append(told)
+            for carrier, notices in by_target.items():
+                if carrier != queue:
+                    handing.write(entry_id, carrier, partial(_deliveries, notice, notices))
         case "":
             target, record = letter_record(flat, queue)
             if letter is not None and target and target != queue:
-                handing.records[target].append((entry_id, letter(target, record)))
+                handing.write(entry_id, target, lambda: [letter(target, record)])
         case _:
             later = BackendError("it is of a later release and waits for a worker of that release")
             handing.leave([entry_id], target or queue, later)
 
 
-async def _entries(courier: Courier, outbox: str, start: str, *, letters: bool) -> tuple[list[Any], str]:
+def _deliveries(notice: NoticeWriter, notices: Iterable[Notice]) -> Iterator[NewRecord]:
+    for told in notices:
+        delivery = notice(told)
+        if delivery is not None:
+            yield delivery
+
+
+async def _entries(courier: Courier, outbox: str, start: str, *, letters: bool, pages: int) -> tuple[list[Any], str]:
     """The first entries from ``start`` on, and where those after them begin ('': there are none); without ``letters``
-    the first that are neither letters nor notices.
+    the first of so many ``pages`` that are neither letters nor notices.
     """
-    while True:
+    wanted: list[Any] = []
+    for _ in range(pages):
         entries = await courier.calls.command("XRANGE", outbox, start, "+", "COUNT", _BATCH)
         start = f"({text(entries[-1][0])}" if len(entries) == _BATCH else ""
         wanted = [entry for entry in entries if letters or not _needs_writer(entry[1])]
         if wanted or not start:
-            return wanted, start
+            break
+    return wanted, start
 
 
 def _needs_writer(flat: Sequence[Any]) -> bool:

@@ -5,14 +5,15 @@ queue is away or full, holds up nothing that goes elsewhere.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from jobqueue.backends.protocol import NewRecord
 from jobqueue.backends.redis.codec import text
-from jobqueue.backends.redis.courier import MOST_BYTES, MOST_TOGETHER, Asked, Courier
+from jobqueue.backends.redis.courier import Asked, Courier
 from jobqueue.backends.redis.linking import Edge
+from jobqueue.backends.redis.parting import parts
 from jobqueue.backends.redis.submitting import deliver_flow
 from jobqueue.backends.refusals import undelivered
 from jobqueue.errors import BackendError, Undelivered
@@ -31,6 +32,15 @@ class Handing:
         self.left: set[str] = set()
         """The entries of which something could not be handed over."""
         self._error: Undelivered | None = None
+
+    def write(self, entry: str, target: str, records: Callable[[], Iterable[NewRecord]]) -> None:
+        """They are to be written there, if all of them can be made."""
+        try:
+            made = list(records())
+        except Exception as why:  # noqa: BLE001  (the user's codec has a part in it)
+            self.leave([entry], target, why)
+        else:
+            self.records[target] += ((entry, record) for record in made)
 
     def leave(self, entries: Iterable[str], target: str, why: Exception) -> None:
         """They stay where they are."""
@@ -52,7 +62,7 @@ class Handing:
             async with self._trying([entry]):
                 await self._run(fields)
         for target, records in self.records.items():
-            for part in _parts(records):
+            for part in parts(records, lambda one: len(one[1].data)):
                 async with self._trying(entry for entry, _ in part):
                     await self._courier.write(target, [record for _, record in part])
         return self._error
@@ -73,14 +83,3 @@ class Handing:
             yield
         except BackendError as error:
             self.leave(entries, self._courier.at, error)
-
-
-def _parts(records: Sequence[tuple[str, NewRecord]]) -> Iterator[Sequence[tuple[str, NewRecord]]]:
-    """What one call carries of them."""
-    first = size = 0
-    for place, (_, record) in enumerate(records):
-        if place - first == MOST_TOGETHER or (size and size + len(record.data) > MOST_BYTES):
-            yield records[first:place]
-            first, size = place, 0
-        size += len(record.data)
-    yield records[first:]

@@ -28,11 +28,16 @@ class RedisPart:
     def _now(self) -> str:
         return str(self._clock.now_ms()) if self._clock.virtual else "0"
 
+    def _is_announced(self, queue: str) -> bool:
+        """Whether the queue was entered lately: someone may have obliterated it meanwhile."""
+        since = self._announced.get(queue)
+        return since is not None and self._clock.monotonic() - since < _ANNOUNCE_EVERY
+
     async def _announce(self, queue: str) -> None:
-        """Enter the queue in the list of queues, now and then again (someone may have obliterated it meanwhile)."""
-        now = self._clock.monotonic()
-        if now - self._announced.get(queue, -_ANNOUNCE_EVERY) < _ANNOUNCE_EVERY:
+        """Enter the queue in the list of queues, now and then again."""
+        if self._is_announced(queue):
             return
+        now = self._clock.monotonic()
         try:
             await self._calls.repeat(lambda _: self._calls.command("SADD", keys.queues(self._namespace), queue))
         except BackendFull:

@@ -20,8 +20,9 @@ from collections.abc import Sequence
 from jobqueue.backends.protocol import NewFlow
 from jobqueue.backends.redis.codec import Word, text
 from jobqueue.backends.redis.connection import StaleFlow
-from jobqueue.backends.redis.courier import MOST_BYTES, MOST_TOGETHER, Asked, Courier
-from jobqueue.backends.redis.linking import Edge, Staged, gated_words, need_words
+from jobqueue.backends.redis.courier import Asked, Courier
+from jobqueue.backends.redis.linking import Staged, gated_words, need_words
+from jobqueue.backends.redis.parting import MOST_TOGETHER, parts
 from jobqueue.backends.wiring import wired
 from jobqueue.errors import BackendError, LeaseLost
 
@@ -37,19 +38,15 @@ async def stage_and_commit(courier: Courier, home: str, flow: NewFlow) -> bool:
     jobs = [Staged.of(job).encode() for job in wired(home, flow)]
     remembered = [(member.key, member.remembered) for member in flow.members] if flow.recorded else []
     prefix, first = courier.prefix(home), 0
-    while first < len(jobs):
-        last, size = first, 0
-        while last < len(jobs) and last - first < MOST_TOGETHER and (not size or size + len(jobs[last]) <= MOST_BYTES):
-            size += len(jobs[last])
-            last += 1
-        words: list[Word] = [flow.id, last - first]
-        for place in range(first, last):
-            words += (place, jobs[place])
-        for key, what in remembered[first:last]:
+    for part in parts(jobs, len):
+        words: list[Word] = [flow.id, len(part)]
+        for place, job in enumerate(part, first):
+            words += (place, job)
+        for key, what in remembered[first : first + len(part)]:
             words += (key, what)
         if text(await courier.calls.read("stage", prefix, *words)) == "known":
             return False
-        first = last
+        first += len(part)
     spawning = flow.spawning
     # The gate has a name of its own: a flow of the same id may come again when this one is long forgotten.
     gate = f"{flow.id}@{secrets.token_hex(6)}"
@@ -133,9 +130,4 @@ async def _connect(courier: Courier, outside: _Outside) -> None:
         asked = list(found)
         for start in range(0, len(asked), MOST_TOGETHER):
             for heir_queue, edges in (await courier.link(queue, asked[start : start + MOST_TOGETHER])).items():
-                await _resolve(courier, heir_queue, edges)
-
-
-async def _resolve(courier: Courier, queue: str, edges: Sequence[Edge]) -> None:
-    for start in range(0, len(edges), MOST_TOGETHER):
-        await courier.resolve(queue, edges[start : start + MOST_TOGETHER])
+                await courier.resolve(heir_queue, edges)

@@ -7,6 +7,8 @@
 local P, now, gate = KEYS[1], now_ms(ARGV[1]), 'flow/' .. ARGV[2]
 though_full(P)
 redis.call('HSET', P .. 'calls', gate, '1 ' .. score_text(now))
+-- Who opens it may come after another one, who failed a job here and was not heard of again.
+edges.again = true
 for at = 3, #ARGV do resolve_edge(P, now, ARGV[at], gate, 'completed', '', '', '') end
 settle_heirs_and_wake(P, now)
 publish(P, now)

@@ -283,10 +283,11 @@ local function settle_heirs(P, now)
   return edges.outbox
 end
 
--- Whether there is something to hand on for whoever came with an effect. What it led to may lie here since an earlier try, of which
--- nobody heard: then nobody but this one may come for it.
+-- Whether there is something to hand on for whoever came with an effect: 1, or 2 if it may be. What it led to may lie here since an
+-- earlier try, of which nobody heard: then nobody but this one may come for it.
 local function is_owed(P)
-  return (edges.outbox or edges.again and redis.call('XLEN', P .. 'outbox') > 0) and 1 or 0
+  if edges.outbox then return 1 end
+  return edges.again and redis.call('XLEN', P .. 'outbox') > 0 and 2 or 0
 end
 
 -- For scripts that need not wake anybody otherwise.
