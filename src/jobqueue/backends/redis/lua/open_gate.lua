@@ -1,7 +1,7 @@
 -- blocked -> waiting, delayed: every job of a flow is there, so those of this queue may begin.
 -- KEYS: queue prefix
 -- ARGV: now, gate, then ids
--- RETURNS: '', outbox
+-- RETURNS: '', outbox (2: there may be something, of an earlier try)
 -- COST: O(log n) for each id
 -- INCLUDES: clock events order state lines finish holds outbox flows links full
 local P, now, gate = KEYS[1], now_ms(ARGV[1]), 'flow/' .. ARGV[2]

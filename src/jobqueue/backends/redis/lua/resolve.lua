@@ -3,7 +3,7 @@
 -- ARGV: now, then for each edge: heir id, parent ('queue/id'), policy and number of the asking or
 --       reopening ('F', 'S': the heir is a flow; 'O': one that is reopened),
 --       state, detail, result, kind of error, ms at which the parent ended
--- RETURNS: '', outbox
+-- RETURNS: '', outbox (2: there may be something, of an earlier try)
 -- COST: O(log n) for each edge, and for each that follows from it; 1000 of those at the most
 -- INCLUDES: clock events order state lines finish holds outbox flows links full
 local P, now = KEYS[1], now_ms(ARGV[1])

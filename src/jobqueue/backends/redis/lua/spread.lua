@@ -1,7 +1,7 @@
 -- blocked -> waiting, delayed, failed: a job that has ended tells its many heirs, a part of them at a time.
 -- KEYS: queue prefix
 -- ARGV: now, parent id, cursor, state, detail, result, kind of error, number of the list ('': of a release that gave none)
--- RETURNS: cursor ('0': all are told), outbox
+-- RETURNS: cursor ('0': all are told), outbox (2: there may be something, of an earlier try)
 -- COST: O(log n) for each heir told, about 500 of them
 -- INCLUDES: clock events order state lines finish holds outbox flows links full
 local P, now, id, list = KEYS[1], now_ms(ARGV[1]), ARGV[2], ARGV[8]
