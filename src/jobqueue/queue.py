@@ -134,7 +134,8 @@ class Queue(Operating):
             (enqueued,) = await self._put([checked], backend, seconds)
         else:
             enqueued = await self._coalescer.enqueue(backend, checked.record)
-        return self._handle(backend, checked, enqueued)
+        (job,) = self._handles(backend, [checked], [enqueued])
+        return job
 
     async def enqueue_many(self, jobs: Sequence[NewJob], *, wait: Seconds | None = None) -> list[Job[Any, Any]]:
         """Put many jobs in, all or none, in one round trip for each thousand; returns them in input order.
@@ -152,7 +153,7 @@ class Queue(Operating):
         for start in range(0, len(checked), MAX_BATCH):
             batch = checked[start : start + MAX_BATCH]
             answers = await self._put(batch, backend, seconds)
-            handles += [self._handle(backend, job, answer) for job, answer in zip(batch, answers, strict=True)]
+            handles += self._handles(backend, batch, answers)
         return handles
 
     def _wait(self, wait: Seconds | None) -> float:
@@ -224,9 +225,20 @@ class Queue(Operating):
                             "by retention; nothing was written"
                         )
 
-    def _handle(self, backend: Backend, checked: CheckedJob, enqueued: Enqueued) -> Job[Any, Any]:
+    def _handles(
+        self, backend: Backend, jobs: Sequence[CheckedJob], answers: Sequence[Enqueued]
+    ) -> list[Job[Any, Any]]:
+        if listening(logging.DEBUG):
+            for answer in answers:
+                self._tell(answer)
+        return [
+            Job(answer.record, backend, payload=job.payload, result_payload=job.result_payload)
+            for job, answer in zip(jobs, answers, strict=True)
+        ]
+
+    def _tell(self, enqueued: Enqueued) -> None:
         record = enqueued.record
-        if enqueued.created and listening(logging.DEBUG):
+        if enqueued.created:
             emit(
                 logging.DEBUG,
                 JOB_ENQUEUED,
@@ -235,7 +247,6 @@ class Queue(Operating):
                 queue=self.name,
                 state=record.state.value,
             )
-        return Job(record, backend, payload=checked.payload, result_payload=checked.result_payload)
 
     def __repr__(self) -> str:
         return f"Queue({self.name!r})"
