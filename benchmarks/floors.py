@@ -2,6 +2,9 @@
 
 The same round trip with more and more on it, interleaved on one server: a blocking socket, the event loop's cheapest
 protocol, our line, a script that does nothing, the whole enqueue. No asyncio library gets below the first rows.
+
+``--rest 10`` waits 10 ms before every call, as an idle worker does before a job comes: by then the processors have
+slept and their caches hold something else, and the very same steps take a multiple.
 """
 
 from __future__ import annotations
@@ -54,12 +57,12 @@ class Bare(asyncio.Protocol):
             self._transport.close()
 
 
-async def measure(url: str, port: int, *, rounds: int, calls: int) -> dict[str, float]:
-    """Medians of µs a call."""
-    blocking = socket.create_connection(("127.0.0.1", port))
+async def measure(server: ServerProcess, *, rounds: int, calls: int, rest: float) -> dict[str, tuple[float, float]]:
+    """Medians of µs a call, and of what the server's own clock says of it; ``rest`` in seconds before each."""
+    blocking = socket.create_connection(("127.0.0.1", server.port))
     blocking.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    _, bare = await asyncio.get_running_loop().create_connection(Bare, "127.0.0.1", port)
-    client = redis.asyncio.Redis.from_url(url)  # pyright: ignore[reportUnknownMemberType]
+    _, bare = await asyncio.get_running_loop().create_connection(Bare, "127.0.0.1", server.port)
+    client = redis.asyncio.Redis.from_url(server.url)  # pyright: ignore[reportUnknownMemberType]
     line = Line(client.connection_pool)
     sha = await line.call("SCRIPT", "LOAD", NOTHING)
 
@@ -67,7 +70,7 @@ async def measure(url: str, port: int, *, rounds: int, calls: int) -> dict[str, 
         blocking.sendall(PING)
         blocking.recv(64)
 
-    async with connect(url, fallback="never") as backend:
+    async with connect(server.url, fallback="never") as backend:
         queue = Queue("floors", backend=backend)
         steps: dict[str, Callable[[], Awaitable[object]]] = {
             "PING, a blocking socket": ping_blocking,
@@ -76,32 +79,51 @@ async def measure(url: str, port: int, *, rounds: int, calls: int) -> dict[str, 
             "a script that does nothing": lambda: line.call("EVALSHA", sha, 0),
             "enqueue": lambda: queue.enqueue("ticket.created", ticket(1)),
         }
-        times: dict[str, list[float]] = {name: [] for name in steps}
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
         for number in range(rounds + 1):
             for name, step in steps.items():
-                began = time.perf_counter()
+                before, spent = _server_time(server), 0.0
                 for _ in range(calls):
+                    if rest:
+                        await asyncio.sleep(rest)
+                    began = time.perf_counter()
                     await step()
+                    spent += time.perf_counter() - began
                 if number:
-                    times[name].append((time.perf_counter() - began) / calls * 1e6)
+                    times[name].append((spent / calls * 1e6, (_server_time(server) - before) / calls))
     blocking.close()
     bare.close()
     await line.close()
     await client.aclose()
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {
+        name: (statistics.median(whole for whole, _ in found), statistics.median(served for _, served in found))
+        for name, found in times.items()
+    }
+
+
+def _server_time(server: ServerProcess) -> float:
+    """µs that the server has spent in the commands that are sent here, the commands of their scripts among them."""
+    told = server.control.info("commandstats")
+    lines = [told[name] for name in ("cmdstat_ping", "cmdstat_evalsha") if name in told]
+    return sum(float(line.split("usec=")[1].split(",")[0]) for line in lines)
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, prog="python -m benchmarks.floors", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--server", default="valkey", choices=["valkey", "redis"])
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--calls", type=int, default=1000)
+    parser.add_argument("--calls", type=int, help="in each round (1000; 40 with a rest)")
+    parser.add_argument("--rest", type=float, default=0, help="ms before each call (0)")
     given = parser.parse_args()
+    calls = given.calls or (40 if given.rest else 1000)
     with ServerProcess(given.server) as server:
-        found = asyncio.run(measure(server.url, server.port, rounds=given.rounds, calls=given.calls))
-    for name, median in found.items():
-        print(f"{median:8.1f} µs  {name}")
+        found = asyncio.run(measure(server, rounds=given.rounds, calls=calls, rest=given.rest / 1000))
+    print("µs a call   of it in the server's command")
+    for name, (whole, served) in found.items():
+        print(f"{whole:8.1f}   {served:8.1f}   {name}")
 
 
 if __name__ == "__main__":
