@@ -20,8 +20,10 @@ from jobqueue.backends.protocol import (
     NewFlow,
     NewRecord,
     Obliterate,
+    Presence,
     Purge,
     Settlement,
+    Upkeep,
     plain_delivery,
     plain_letter,
 )
@@ -100,6 +102,13 @@ async def test_a_flow_of_a_later_release_ends_no_worker_and_holds_up_nobody(
     await server.hset(staged, "0", stored)
     assert await backend.deliver(QUEUE) == 1
     assert await states_of(backend, "m", queue=OTHER) == [JobState.WAITING]
+
+
+async def test_a_time_that_is_no_number_ends_no_worker(stage: Stage, server: redis.asyncio.Redis) -> None:
+    """Somebody else has written it: a digit, for all that Python says."""
+    edge = {"kind": "edge", "to": OTHER, "heir": "x", "policy": "f", "parent": f"{QUEUE}/a", "state": "completed"}
+    await server.xadd(keys.outbox("jobqueue", QUEUE), {**edge, "at": "\u00b2"})
+    assert await stage.theirs.deliver(QUEUE) == 1
 
 
 async def test_a_letter_that_cannot_be_written_holds_up_nobody(stage: Stage) -> None:
@@ -230,6 +239,126 @@ async def test_what_a_delivery_has_led_to_is_handed_on_though_the_delivery_is_cu
             pass
     assert await states_of(backend, "c", queue=THIRD) == [JobState.FAILED]
     assert AWAY in away
+
+
+async def put_line(backend: Backend) -> None:
+    """A job that fails, one of another queue that waits for it, and one of a third queue that waits for that."""
+    await put(backend, "a")
+    await put_dependant(backend, "b", f"{QUEUE}/a", queue=OTHER)
+    await put_dependant(backend, "c", f"{OTHER}/b", queue=THIRD)
+
+
+@contextlib.contextmanager
+def third_is_away(monkeypatch: pytest.MonkeyPatch, backend: Any) -> Any:
+    """Nothing can be told there."""
+    real = Calls.run
+
+    async def run(calls: Calls, name: str, prefix: str, *words: Any) -> Any:
+        if name == "resolve" and THIRD in prefix:
+            raise BackendUnavailable("its node is away")
+        return await real(calls, name, prefix, *words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Calls, "run", run)
+        patch.setattr(backend._calls, "_deadline", 0.0)
+        yield
+
+
+async def test_a_line_goes_on_though_its_end_was_away(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue in the middle has no workers: who has told it of the beginning comes by there again."""
+    backend = stage.theirs
+    await put_line(backend)
+    with third_is_away(monkeypatch, backend):
+        await settle(backend, (await claim(backend))[0], Failed(ERROR))
+        with pytest.raises(Undelivered, match="what queue 'mail' owes queue 'billing'"):
+            await backend.deliver(QUEUE)
+        assert await states_of(backend, "b", queue=OTHER) == [JobState.FAILED]
+        assert await states_of(backend, "c", queue=THIRD) == [JobState.BLOCKED]
+    assert await stage.ours.deliver(QUEUE) == 1
+    assert await states_of(backend, "c", queue=THIRD) == [JobState.FAILED]
+
+
+async def test_a_queue_with_workers_goes_on_by_itself_when_its_end_is_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody tells it of the beginning again and again for as long as the end is away."""
+    backend = stage.theirs
+    await put_line(backend)
+    await backend.upkeep(OTHER, Upkeep(1, presence=Presence("v", "host", 1, 1, 0, 0), presence_ms=60_000))
+    with third_is_away(monkeypatch, backend):
+        await settle(backend, (await claim(backend))[0], Failed(ERROR))
+        assert await backend.deliver(QUEUE) == 1
+    assert await states_of(backend, "c", queue=THIRD) == [JobState.BLOCKED]
+    assert await stage.ours.deliver(OTHER) == 1
+    assert await states_of(backend, "c", queue=THIRD) == [JobState.FAILED]
+
+
+async def test_a_letter_is_not_written_twice_because_something_else_takes_long(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is out of the outbox before the ends of lines are looked for: it might have been run and forgotten."""
+    backend, real, owed = stage.theirs, Calls.run, list[str]()
+    await put_line(backend)
+
+    async def run(calls: Calls, name: str, prefix: str, *words: Any) -> Any:
+        if name == "resolve" and THIRD in prefix:
+            outbox = await calls.command("XRANGE", keys.outbox("jobqueue", QUEUE), "-", "+")
+            owed.extend("edge" if b"edge" in flat else "letter" for _, flat in outbox)
+        return await real(calls, name, prefix, *words)
+
+    monkeypatch.setattr(Calls, "run", run)
+    with nobody_delivers(monkeypatch):
+        await settle(backend, (await claim(backend))[0], Failed(ERROR, dead_letter=AWAY))
+    assert await backend.deliver(QUEUE) == 2
+    assert owed == ["edge"]
+
+
+async def test_a_delivery_does_not_wait_for_a_queue_that_is_never_empty(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, real, rounds = stage.theirs, Courier.take_out, list[str]()
+    await put_line(backend)
+    others = [f"b{number}" for number in range(30)]
+    await put(backend, *others, queue=OTHER)
+    leases = (await backend.exchange(OTHER, Exchange("v", "v/0", 1, claim=30))).leases
+    for other in others:
+        await put_dependant(backend, f"after-{other}", f"{OTHER}/{other}", queue=THIRD)
+
+    async def take_out(courier: Courier, outbox: str, entry_ids: Sequence[str]) -> None:
+        await real(courier, outbox, entry_ids)
+        if OTHER in outbox and len(rounds) < len(leases):
+            # Somebody there has brought something to an end meanwhile.
+            lease = leases[len(rounds)]
+            rounds.append(lease.id)
+            failed = Settlement(lease.id, lease.token or 0, Failed(ERROR))
+            await backend.exchange(OTHER, Exchange("v", "v/0", 1 + len(rounds), [failed]))
+
+    monkeypatch.setattr(Courier, "take_out", take_out)
+    with nobody_delivers(monkeypatch):
+        await settle(backend, (await claim(backend))[0], Failed(ERROR))
+        assert await backend.deliver(QUEUE) == 1
+    assert await states_of(backend, "c", queue=THIRD) == [JobState.FAILED]
+    assert 0 < len(rounds) < 5
+
+
+async def test_a_queue_that_is_away_keeps_no_others_gate_shut(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, real = stage.theirs, Calls.run
+
+    async def run(calls: Calls, name: str, prefix: str, *words: Any) -> Any:
+        if name == "open_gate" and AWAY in prefix:
+            raise BackendUnavailable("its node is away")
+        return await real(calls, name, prefix, *words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Calls, "run", run)
+        patch.setattr(backend._calls, "_deadline", 0.0)  # pyright: ignore[reportPrivateUsage]
+        members = [FlowMember(AWAY, job("m0")), FlowMember(OTHER, job("m1"))]
+        await backend.submit(QUEUE, NewFlow("f", members))
+        assert await states_of(backend, "m0", queue=AWAY) == [JobState.BLOCKED]
+        assert await states_of(backend, "m1", queue=OTHER) == [JobState.WAITING]
+    while await stage.ours.deliver(QUEUE):
+        pass
+    assert await states_of(backend, "m0", queue=AWAY) == [JobState.WAITING]
 
 
 async def test_a_member_that_failed_before_its_gate_opened_is_heard_of(

@@ -71,7 +71,10 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_a_worker_tells_of_letters_that_have_no_room(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("by_another_worker", [False, True])
+async def test_a_worker_tells_of_letters_that_have_no_room(
+    caplog: pytest.LogCaptureFixture, by_another_worker: bool
+) -> None:
     backend = MemoryBackend(max_jobs=3)
     await backend.open()
     registry = Registry()
@@ -89,6 +92,8 @@ async def test_a_worker_tells_of_letters_that_have_no_room(caplog: pytest.LogCap
             await queue.enqueue("n", 3, retry=Retry(attempts=1))
             await _until(lambda: bool(said(caplog)))
             await other.remove(waiting.id)
+            if by_another_worker:
+                assert await backend.deliver("tickets") == 1
             await _until(lambda: len(said(caplog)) > 1)
     assert said(caplog) == [("outbox.stuck", "letters", "BackendFull"), ("outbox.cleared", None, None)]
     assert (await backend.status("letters")).counts[JobState.WAITING] == 1

@@ -114,6 +114,9 @@ class UpkeepRounds:
                 lane.look_now()
             if report.outbox:
                 lane.outbox.set()
+            else:
+                # Another worker may have handed over what was stuck.
+                self._stuck.emptied()
             lane.reminder.set(report.schedules_in_ms)
         await self._flush_logs()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from jobqueue.backends.protocol import Enqueued, NewRecord
@@ -14,12 +15,13 @@ from jobqueue.backends.redis.linking import Edge
 from jobqueue.backends.redis.parting import MOST_BYTES, MOST_TOGETHER, parts
 from jobqueue.backends.redis.reach import Reach
 from jobqueue.backends.redis.writing import write_jobs
-from jobqueue.errors import BackendFull
+from jobqueue.errors import BackendError, BackendFull
 
 Asked = tuple[str, str, str]
 """Parent id, heir ('queue/id'), policy."""
 
 _LIST = "the list of queues"
+_AT_WORK_MS = 60_000
 
 
 class Courier:
@@ -48,6 +50,20 @@ class Courier:
         """The queue that was turned to last."""
         self._reach = reach
         self._full: dict[str, str] = {}
+
+    @contextmanager
+    def touching(self) -> Generator[Mapping[str, bool]]:
+        """Which queues are touched in this block."""
+        before, self.touched = self.touched, {}
+        try:
+            yield self.touched
+        finally:
+            here, self.touched = self.touched, before
+            for queue, certain in here.items():
+                self._touch(queue, certain)
+
+    def _touch(self, queue: str, certain: bool) -> None:
+        self.touched[queue] = self.touched.get(queue, False) or certain
 
     def prefix(self, queue: str) -> str:
         """What every key of ``queue`` begins with."""
@@ -151,9 +167,24 @@ class Courier:
         self.at = home
         await self.calls.read("delivered", self.prefix(home), flow, gate)
 
+    async def count(self, queue: str) -> int:
+        """How much there is in its outbox."""
+        async with self._reach.of(queue):
+            return int(await self.calls.command("XLEN", keys.outbox(self.namespace, queue)))
+
     async def take_out(self, outbox: str, entry_ids: Sequence[str]) -> None:
         """What has been handed over needs not be handed over again; it could be."""
         await self.calls.repeat(lambda _: self.calls.command("XDEL", outbox, *entry_ids))
+
+    async def has_workers(self, queue: str) -> bool:
+        """Whether somebody was at work there within a minute; no, where it cannot be asked."""
+        seen = keys.named(self.namespace, queue, "seen")
+        try:
+            async with self._reach.of(queue):
+                since = await self.clock(queue) - _AT_WORK_MS
+                return bool(await self.calls.command("ZCOUNT", seen, since, "+inf"))
+        except BackendError:
+            return False
 
     async def _errand(self, name: str, queue: str, *words: Word) -> Any:
         """Run a script that answers with something and whether it left something in the outbox."""
@@ -169,5 +200,5 @@ class Courier:
             answer, outbox = await self.calls.repeat(once)
         # The first try may have left something, and the repeat nothing more to do.
         if outbox or again:
-            self.touched[queue] = self.touched.get(queue, False) or again or outbox == 1
+            self._touch(queue, again or outbox == 1)
         return answer

@@ -16,7 +16,7 @@ from typing import Any
 
 from jobqueue.backends.protocol import LetterWriter, NewRecord, NoticeWriter, plain_delivery, plain_letter
 from jobqueue.backends.redis import keys
-from jobqueue.backends.redis.codec import letter_record, text
+from jobqueue.backends.redis.codec import letter_record, moment_of, text
 from jobqueue.backends.redis.courier import Courier
 from jobqueue.backends.redis.endpoints import notices_of
 from jobqueue.backends.redis.handing import Handing
@@ -59,7 +59,7 @@ class OutboxCalls(RedisPart):
             return
         courier = self._courier()
         with contextlib.suppress(BackendError):
-            left = await self._calls.command("XLEN", keys.outbox(self._namespace, queue))
+            left = await courier.count(queue)
             while left > 0 and (count := await deliver(courier, queue)):
                 left -= count
 
@@ -86,17 +86,25 @@ async def deliver(
     return count
 
 
-async def _follow(courier: Courier, but: str = "") -> None:
-    """Hand on what deliveries have led to in other queues, and so on."""
+async def _follow(courier: Courier, but: str = "") -> dict[str, BackendError]:
+    """Hand on what deliveries have led to in other queues, and so on, though not all that comes there meanwhile.
+
+    Returns the queues in which something is stuck that nobody else would come for, and why.
+    """
+    unfinished: dict[str, BackendError] = {}
     for _ in range(_ROUNDS):
         other = next((queue for queue in courier.touched if queue != but), None)
         if other is None:
-            return
-        with contextlib.suppress(BackendError):
-            if await _empty(courier, other, looked_through=_ROUNDS if courier.touched[other] else _PAGES):
-                continue
-        # Empty, or its own workers go on with it.
-        del courier.touched[other]
+            break
+        pages = _ROUNDS if courier.touched.pop(other) else _PAGES
+        try:
+            left = await courier.count(other)
+            while left > 0 and (count := await _empty(courier, other, looked_through=pages)):
+                left -= count
+        except BackendError as error:
+            if not await courier.has_workers(other):
+                unfinished[other] = error
+    return unfinished
 
 
 async def _empty(
@@ -119,15 +127,14 @@ async def _empty(
         handing = Handing(courier, queue)
         for entry_id, flat in entries:
             _sort(handing, queue, text(entry_id), flat, letter, notice)
-        stuck = await handing.over()
-        error = error or stuck
+        await handing.over()
         if follow:
-            # Before they are taken out: nobody else may come for what they have led to.
-            await _follow(courier, but=queue)
-        done = [text(entry_id) for entry_id, _ in entries if text(entry_id) not in handing.left]
-        if done:
-            await courier.take_out(outbox, done)
-        count += len(done)
+            # Letters and deliveries lead to nothing, and may have been run and forgotten by the time the rest is done.
+            count += await _take_out(courier, outbox, handing.done(handing.written))
+            # Before the rest is taken out: nobody else may come for what it has led to.
+            handing.leave_causes(await _follow(courier, but=queue))
+        count += await _take_out(courier, outbox, handing.done(text(entry_id) for entry_id, _ in entries))
+        error = error or handing.error
         if not start and not whole:
             start, whole = "-", True
         elif not start or not handing.left:
@@ -141,6 +148,12 @@ async def _empty(
     if error is not None and not count:
         raise error
     return count
+
+
+async def _take_out(courier: Courier, outbox: str, entry_ids: Sequence[str]) -> int:
+    if entry_ids:
+        await courier.take_out(outbox, entry_ids)
+    return len(entry_ids)
 
 
 def _sort(
@@ -207,7 +220,6 @@ def _word(fields: Mapping[str, Any], name: str) -> str:
 
 
 def _edge(fields: Mapping[str, Any], policy: str) -> Edge:
-    at = _word(fields, "at")
     return (
         _word(fields, "heir"),
         _word(fields, "parent"),
@@ -216,5 +228,5 @@ def _edge(fields: Mapping[str, Any], policy: str) -> Edge:
         fields.get("detail", b""),
         fields.get("result", b""),
         _word(fields, "error"),
-        int(at) if at.isdigit() else 0,
+        moment_of(fields.get("at")) or 0,
     )

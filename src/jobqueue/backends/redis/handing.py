@@ -29,9 +29,14 @@ class Handing:
         self.links: dict[str, list[tuple[str, Asked]]] = defaultdict(list)
         self.errands: list[tuple[str, Mapping[str, Any]]] = []
         self.records: dict[str, list[tuple[str, NewRecord]]] = defaultdict(list)
+        self.written: set[str] = set()
+        """The entries of which jobs were made that were written."""
+        self.error: Undelivered | None = None
+        """The first there was."""
         self.left: set[str] = set()
         """The entries of which something could not be handed over."""
-        self._error: Undelivered | None = None
+        self._led_to: dict[str, set[str]] = defaultdict(set)
+        self._out: set[str] = set()
 
     def write(self, entry: str, target: str, records: Callable[[], Iterable[NewRecord]]) -> None:
         """They are to be written there, if all of them can be made."""
@@ -43,13 +48,25 @@ class Handing:
             self.records[target] += ((entry, record) for record in made)
 
     def leave(self, entries: Iterable[str], target: str, why: Exception) -> None:
-        """They stay where they are."""
+        """They stay where they are: something of them could not be handed over."""
         self.left.update(entries)
-        if self._error is None:
-            self._error = undelivered(self._queue, target, why)
+        if self.error is None:
+            self.error = undelivered(self._queue, target, why)
 
-    async def over(self) -> Undelivered | None:
-        """Hand all of it over; returns the first error there was."""
+    def leave_causes(self, unfinished: Mapping[str, BackendError]) -> None:
+        """What has led to something that is stuck in another queue stays too: the next try comes by there again."""
+        for queue, why in unfinished.items():
+            if queue in self._led_to:
+                self.leave(self._led_to[queue], queue, why)
+
+    def done(self, entries: Iterable[str]) -> list[str]:
+        """Those that may be taken out, each of them once."""
+        found = [entry for entry in entries if entry not in self.left and entry not in self._out]
+        self._out.update(found)
+        return found
+
+    async def over(self) -> None:
+        """Hand all of it over."""
         for target, edges in self.edges.items():
             async with self._trying(entry for entry, _ in edges):
                 await self._courier.resolve(target, [edge for _, edge in edges])
@@ -65,7 +82,7 @@ class Handing:
             for part in parts(records, lambda one: len(one[1].data)):
                 async with self._trying(entry for entry, _ in part):
                     await self._courier.write(target, [record for _, record in part])
-        return self._error
+                self.written.update(entry for entry, _ in part)
 
     async def _run(self, fields: Mapping[str, Any]) -> None:
         match text(fields["kind"]):
@@ -79,7 +96,11 @@ class Handing:
 
     @asynccontextmanager
     async def _trying(self, entries: Iterable[str]) -> AsyncGenerator[None]:
-        try:
-            yield
-        except BackendError as error:
-            self.leave(entries, self._courier.at, error)
+        concerned = list(entries)
+        with self._courier.touching() as touched:
+            try:
+                yield
+            except BackendError as error:
+                self.leave(concerned, self._courier.at, error)
+        for queue in touched:
+            self._led_to[queue].update(concerned)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jobqueue.backends.protocol import NewFlow
 from jobqueue.backends.redis.codec import Word, text
@@ -100,10 +100,22 @@ async def deliver_flow(courier: Courier, home: str, flow: str, gate: str) -> Non
     if not written:
         await _connect(courier, outside)
         await courier.written(home, flow, gate)
-    for queue, job_ids in ids.items():
-        for start in range(0, len(job_ids), MOST_TOGETHER):
-            await courier.open_gate(queue, gate, job_ids[start : start + MOST_TOGETHER])
+    await _open(courier, gate, ids)
     await courier.delivered(home, flow, gate)
+
+
+async def _open(courier: Courier, gate: str, ids: Mapping[str, Sequence[str]]) -> None:
+    """Step 4. A queue that is away keeps no other one's jobs from beginning; its error is raised after them."""
+    failed: tuple[str, BackendError] | None = None
+    for queue, job_ids in ids.items():
+        try:
+            for start in range(0, len(job_ids), MOST_TOGETHER):
+                await courier.open_gate(queue, gate, job_ids[start : start + MOST_TOGETHER])
+        except BackendError as error:
+            failed = failed or (queue, error)
+    if failed is not None:
+        courier.at, error = failed
+        raise error
 
 
 async def _write(
