@@ -106,10 +106,10 @@ it, and the model-based tests read it."""
 
 def allows(source: JobState | None, trigger: Trigger, target: JobState) -> bool:
     """Whether the table has this row."""
-    return Transition(source, trigger, target) in _ALLOWED
+    return (source, trigger, target) in _ALLOWED
 
 
-_ALLOWED = frozenset(TRANSITIONS)
+_ALLOWED = frozenset(map(tuple, TRANSITIONS))
 
 
 @dataclass(frozen=True, slots=True)

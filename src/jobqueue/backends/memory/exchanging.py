@@ -10,7 +10,6 @@ from jobqueue.backends.memory.settling import settle
 from jobqueue.backends.memory.shelf import Shelf, check_move, copied
 from jobqueue.backends.memory.turns import Book
 from jobqueue.backends.protocol import MAX_BATCH, Exchange, Page
-from jobqueue.model.events import EventType
 from jobqueue.model.record import JobRecord, JobState, Trigger
 
 
@@ -109,8 +108,7 @@ def _claim(shelf: Shelf, request: Exchange, now_ms: int, leases: list[JobRecord]
         shelf.leases.put(job_id, deadline)
         leases.append(copied(record))
     shelf.prepend(put_back)
-    for record in leases:
-        shelf.tell(EventType.STARTED, record.id, now_ms)
+    shelf.tell_started(leases, now_ms)
     return letter
 
 

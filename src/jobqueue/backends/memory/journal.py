@@ -31,6 +31,11 @@ class Journal:
         self._entries.append((kind, job_id, at_ms, detail))
         self._written += 1
 
+    def tell_all(self, entries: list[_Entry]) -> None:
+        """Write events of one step."""
+        self._entries.extend(entries)
+        self._written += len(entries)
+
     def publish(self) -> None:
         """Wake whoever waits for events."""
         self.bell.ring()

@@ -58,6 +58,7 @@ class Links:
         self.retries = 0
         self.wishes: dict[str, Wish] = {}
         self.doomed: dict[str, JobError] = {}
+        self._of_jobs = (self.needs, self.inputs, self.heirs, self.asked, self.wishes, self.doomed)
         self.members: dict[str, dict[str, bytes]] = {}
         self.noted: dict[str, dict[str, Ended]] = {}
         self.done: OrderedDict[str, int] = OrderedDict()
@@ -65,8 +66,9 @@ class Links:
 
     def forget(self, job_id: str) -> None:
         """A job is gone."""
-        for kept in (self.needs, self.inputs, self.heirs, self.asked, self.wishes, self.doomed):
-            kept.pop(job_id, None)
+        if any(self._of_jobs):
+            for kept in self._of_jobs:
+                kept.pop(job_id, None)
 
     def forget_flow(self, flow: str) -> None:
         """A flow is gone."""

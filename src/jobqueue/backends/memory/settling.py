@@ -11,13 +11,14 @@ from jobqueue.backends.memory.shelf import Shelf, check_move
 from jobqueue.backends.protocol import Settlement
 from jobqueue.model.events import RESULT_IN_EVENT, EventType
 from jobqueue.model.notice import Occasion
-from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, RetryAt
+from jobqueue.model.outcome import Cancelled, Completed, Failed, Outcome, Parked, Released, Retention, RetryAt
 from jobqueue.model.record import JobRecord, JobState, Trigger
 
 
 def settle(shelf: Shelf, settlements: Sequence[Settlement], now_ms: int) -> tuple[frozenset[str], bool]:
     """Take in outcomes; returns the refused ids, and whether a letter was left."""
-    _free_places(shelf, settlements)
+    if shelf.groups.lined or shelf.groups.running:
+        _free_places(shelf, settlements)
     refused: list[str] = []
     released: list[JobRecord] = []
     letter = False
@@ -26,7 +27,8 @@ def settle(shelf: Shelf, settlements: Sequence[Settlement], now_ms: int) -> tupl
         if record is None or record.token != settlement.token:
             refused.append(settlement.job_id)
             continue
-        shelf.write_logs(record.id, settlement.logs)
+        if settlement.logs:
+            shelf.write_logs(record.id, settlement.logs)
         wish = record.cancel_requested
         shelf.end_lease(record)
         outcome = settlement.outcome
@@ -40,12 +42,18 @@ def settle(shelf: Shelf, settlements: Sequence[Settlement], now_ms: int) -> tupl
 
 def _in_order(settlements: Sequence[Settlement]) -> list[Settlement]:
     """As :class:`Exchange` says."""
-    keep = next((one.outcome.keep for one in settlements if isinstance(one.outcome, Completed) and not one.logs), None)
-
-    def later(one: Settlement) -> bool:
-        return not (isinstance(one.outcome, Completed) and not one.logs and one.outcome.keep == keep)
-
-    return sorted(settlements, key=later)
+    keep: Retention | None = None
+    alike: list[Settlement] = []
+    others: list[Settlement] = []
+    for one in settlements:
+        outcome = one.outcome
+        if type(outcome) is not Completed or one.logs:
+            others.append(one)
+            continue
+        if keep is None:
+            keep = outcome.keep
+        (alike if outcome.keep is keep or outcome.keep == keep else others).append(one)
+    return alike + others
 
 
 def _free_places(shelf: Shelf, settlements: Sequence[Settlement]) -> None:

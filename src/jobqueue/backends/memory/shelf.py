@@ -138,8 +138,10 @@ class Shelf:
     def finish(self, record: JobRecord, state: JobState, now_ms: int, keep: Retention) -> None:
         """To ``state``, and out again at once what retention does not keep."""
         record.state, record.finished_ms, record.run_at_ms = state, now_ms, None
-        self._end(record.id, outcome_of(record))
-        leave_notices(self, _OCCASIONS[state], record, now_ms)
+        if self._is_awaited(record.id):
+            self._end(record.id, outcome_of(record))
+        if self.endpoints:
+            leave_notices(self, _OCCASIONS[state], record, now_ms)
         if keep.count == 0:
             self.forget((record.id,))
             return
@@ -198,10 +200,12 @@ class Shelf:
         self.wake()
         self.tell(EventType.UNBLOCKED, record.id, now_ms)
 
+    def _is_awaited(self, job_id: str) -> bool:
+        """Whether its end means something to others: its heirs, or whoever wants its key."""
+        return job_id in self.links.heirs or job_id in self.keys.asked
+
     def _end(self, job_id: str, outcome: Outcome) -> None:
-        heirs, unique = self.links.heirs.get(job_id), self.keys.asked.get(job_id)
-        if heirs or unique is not None:
-            self.ended.append(End(job_id, outcome, dict(heirs or ()), unique))
+        self.ended.append(End(job_id, outcome, dict(self.links.heirs.get(job_id, ())), self.keys.asked.get(job_id)))
 
     def let_go(self, job_id: str, unique: Unique, state: str, now_ms: int) -> None:
         """A job that asked for a key has ended."""
@@ -283,7 +287,7 @@ class Shelf:
 
     def remove(self, record: JobRecord) -> None:
         """Pull a job out and drop it."""
-        if not record.state.finished:
+        if not record.state.finished and self._is_awaited(record.id):
             self._end(record.id, Outcome("removed"))
         self.pull_out(record)
         self.forget((record.id,))
@@ -344,6 +348,10 @@ class Shelf:
     def tell(self, kind: EventType, job_id: str, now_ms: int, detail: str = "") -> None:
         """Write an event."""
         self.journal.tell(kind, job_id, now_ms, detail)
+
+    def tell_started(self, records: Iterable[JobRecord], now_ms: int) -> None:
+        """Write the event of each."""
+        self.journal.tell_all([(EventType.STARTED, record.id, now_ms, "") for record in records])
 
     def write_logs(self, job_id: str, lines: Sequence[bytes]) -> None:
         """Append to a job's logs; the oldest lines give way."""
