@@ -16,6 +16,12 @@ OWN_WORK = {
 """The modules that have something to do for every job. What is not named here belongs to a feature, or to the round."""
 
 
+FEATURES = {"controlling", "delivering", "effects", "endpoints", "groups", "limiting", "links", "turns", "unique"}
+"""Modules of the memory backend that a plain job has no business with."""
+ONE_LOOK = {"Links.forget", "Keys.forget"}
+"""Whoever forgets a job looks whether anything is kept of it there."""
+
+
 async def test_no_feature_that_is_not_used_is_asked_for_each_job(valkey_url: str) -> None:
     steps, jobs = await count(valkey_url, JOBS, 10)
     each = {
@@ -25,6 +31,19 @@ async def test_no_feature_that_is_not_used_is_asked_for_each_job(valkey_url: str
     }
     assert each <= OWN_WORK
     assert {"executor", "slots", "codec"} <= each
+
+
+async def test_nor_by_the_memory_backend() -> None:
+    steps, jobs = await count("memory://", JOBS, 10)
+    each = {
+        code.co_qualname
+        for code, calls in steps.calls.items()
+        if Path(code.co_filename).parent.name == "memory"
+        and Path(code.co_filename).stem in FEATURES
+        and calls > jobs / 2
+    }
+    assert each <= ONE_LOOK
+    assert any(code.co_qualname == "Shelf.finish" and calls > jobs / 2 for code, calls in steps.calls.items())
 
 
 def test_steps_are_those_between_the_two_moments() -> None:
