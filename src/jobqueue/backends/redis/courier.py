@@ -182,7 +182,7 @@ class Courier:
         try:
             async with self._reach.of(queue):
                 since = await self.clock(queue) - _AT_WORK_MS
-                return bool(await self.calls.command("ZCOUNT", seen, since, "+inf"))
+                return bool(await self.calls.command("ZRANGE", seen, since, "+inf", "BYSCORE", "LIMIT", 0, 1))
         except BackendError:
             return False
 
