@@ -86,7 +86,7 @@ def play(arena: Arena, entries: Sequence[Entry], trials: Sequence[Trial], rounds
                     # In the warm-up, first a run of a size that suits the slowest, then one of the size that counts.
                     for _ in range(2 if number == 0 and not trial.once else 1):
                         if key not in programs:
-                            # It connects as it starts, and a million jobs of the one before keep the server for seconds.
+                            # It connects as it starts; a million jobs of the one before keep the server for seconds.
                             arena.server.empty_keys()
                             url = proxy.url if proxy and trial.through_proxy else arena.server.url
                             made = Program(entry, commands[entry.name], url=url, direct_url=arena.server.url)
